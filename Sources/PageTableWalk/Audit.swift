@@ -1,0 +1,100 @@
+import PageTables
+
+/// Something in an address space that an engineer should look at.
+public enum AuditFinding: Hashable, Sendable {
+    /// What can be written can also be executed.
+    case writableAndExecutable(MappedRange)
+    /// Unprivileged code can use addresses that belong to the kernel.
+    case userAccessibleKernel(MappedRange)
+    /// Unprivileged code can write page tables: the tables in it, at most `Survey.listedTables` of them, and their number.
+    case writablePageTables(MappedRange, tables: [PhysicalAddress], count: Int)
+    /// The same memory is mapped with different memory types.
+    case conflictingMemoryTypes(PhysicalRange, MappedRange, MappedRange)
+    /// An entry that is malformed, points outside memory, or makes a loop.
+    case oddity(Oddity)
+}
+
+extension Survey {
+    /// How many tables one finding lists.
+    public static var listedTables: Int { 16 }
+
+    /// Looks for mappings that are dangerous or contradictory.
+    ///
+    /// - Parameters:
+    ///   - kernel: The addresses that belong to the kernel, where the format says which they are.
+    ///   - format: Names the memory types.
+    /// - Complexity: n log n in the ranges and tables of the survey.
+    public func audit<Format: PageTableFormat>(of format: Format, kernel: VirtualRange?) -> [AuditFinding] {
+        var findings: [AuditFinding] = []
+        for range in ranges {
+            let rights = range.attributes.rights
+            let writesAndExecutes =
+                rights.isSuperset(of: [.userWrite, .userExecute])
+                || rights.isSuperset(of: [.supervisorWrite, .supervisorExecute])
+            if Format.notions.execute && writesAndExecutes { findings.append(.writableAndExecutable(range)) }
+            if Format.notions.user, rights.isUser, let kernel, let inside = range.virtual.intersection(kernel) {
+                findings.append(.userAccessibleKernel(cut(range, to: inside)))
+            }
+        }
+        if Format.notions.user { findings += writableTables() }
+        findings += conflicts(of: format)
+        findings += oddities.map(AuditFinding.oddity)
+        return findings
+    }
+
+    private func cut(_ range: MappedRange, to part: VirtualRange) -> MappedRange {
+        let delta = part.first.rawValue &- range.first.rawValue
+        return MappedRange(
+            first: part.first, physical: PhysicalAddress(range.physical.rawValue &+ delta),
+            lastOffset: part.last.rawValue &- part.first.rawValue, attributes: range.attributes,
+            pageSize: range.pageSize, level: range.level)
+    }
+
+    private func writableTables() -> [AuditFinding] {
+        let places = tables.map(\.physicalRange).sorted { $0.first < $1.first }
+        // Tables may overlap one another in a hostile image; the furthest end so far keeps the search below right.
+        var furthest: [PhysicalAddress] = []
+        for place in places { furthest.append(max(place.last, furthest.last ?? place.last)) }
+        return ranges.compactMap { range in
+            guard range.attributes.rights.contains(.userWrite) else { return nil }
+            let target = range.physicalRange
+            var low = 0
+            var high = places.count
+            while low < high {
+                let middle = low + (high - low) / 2
+                if furthest[middle] < target.first { low = middle + 1 } else { high = middle }
+            }
+            var hit: [PhysicalAddress] = []
+            var count = 0
+            var index = low
+            while index < places.count, places[index].first <= target.last {
+                if places[index].last >= target.first {
+                    if hit.count < Self.listedTables { hit.append(places[index].first) }
+                    count += 1
+                }
+                index += 1
+            }
+            return count == 0 ? nil : .writablePageTables(range, tables: hit, count: count)
+        }
+    }
+
+    /// Finds memory that is mapped with two memory types: each stretch once, with the two mappings that first differ.
+    private func conflicts<Format: PageTableFormat>(of format: Format) -> [AuditFinding] {
+        let sorted = ranges.sorted { $0.physical < $1.physical }
+        var findings: [AuditFinding] = []
+        // Of each memory type, the mapping that reaches furthest up among those that start no higher.
+        var reaching: [UInt8: MappedRange] = [:]
+        for range in sorted {
+            let type = format.memoryType(range.attributes.memoryTypeIndex).rawValue
+            for (other, earlier) in reaching.sorted(by: { $0.key < $1.key }) where other != type {
+                if let shared = earlier.physicalRange.intersection(range.physicalRange) {
+                    findings.append(.conflictingMemoryTypes(shared, earlier, range))
+                    break
+                }
+            }
+            if let known = reaching[type], known.physicalRange.last >= range.physicalRange.last { continue }
+            reaching[type] = range
+        }
+        return findings
+    }
+}

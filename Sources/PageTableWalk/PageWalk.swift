@@ -1,0 +1,286 @@
+import PageTables
+import TableMemory
+
+// The walk over ranges, with callbacks.
+//
+// The rules that make it right under concurrency are kept here once for all users (proposed for Linux in 2020 after a
+// walker had read a PUD several times while another thread changed it):
+// - an entry is loaded once; the value goes to the callback, and the same value decides the descent;
+// - a position is a table's address and an index, never the address of a copy;
+// - a callback that found the value outdated asks for `again`, and the entry is loaded anew;
+// - the end of the range that an entry covers comes from the entry's own value and level.
+
+/// What a callback wants next.
+public enum WalkAction: Sendable {
+    /// Go on: descend into a table, or take the next entry.
+    case proceed
+    /// Do not descend.
+    case skip
+    /// Load the entry again and call back with what it holds now.
+    case again
+    /// End the whole walk.
+    case stop
+}
+
+/// A table that the walk enters.
+public struct TableVisit: Sendable {
+    public let table: PhysicalAddress
+    public let level: Level
+    /// The indexes that the table has.
+    public let limits: IndexLimits
+    /// The indexes that the walk visits: fewer than `limits` where the walk's range cuts the table.
+    public let visited: IndexLimits
+    /// The virtual address that index 0 stands for.
+    public let base: VirtualAddress
+    /// What the entries above allow.
+    public let rights: Rights
+
+    @inlinable
+    public init(
+        table: PhysicalAddress, level: Level, limits: IndexLimits, visited: IndexLimits, base: VirtualAddress,
+        rights: Rights
+    ) {
+        self.table = table
+        self.level = level
+        self.limits = limits
+        self.visited = visited
+        self.base = base
+        self.rights = rights
+    }
+
+    @inlinable
+    public var isWhole: Bool { limits == visited }
+
+    @inlinable
+    public func position(_ index: Int) -> EntryPosition {
+        EntryPosition(table: table, index: index, level: level)
+    }
+}
+
+/// The callbacks of a walk. All have defaults that do nothing.
+public protocol PageWalkVisitor<Format> {
+    associatedtype Format: PageTableFormat
+
+    /// Before the entries of a table. `.skip` leaves the table out, and `leave` is then not called.
+    mutating func enter(_ visit: TableVisit) -> WalkAction
+    /// After the entries of a table that was entered, also if the walk was stopped in it.
+    mutating func leave(_ visit: TableVisit)
+
+    /// An entry that maps a page at `first ... last`, which the walk's range may have cut.
+    mutating func leaf(
+        _ entry: Entry, _ format: Format, at index: Int, in visit: borrowing TableVisit, first: VirtualAddress,
+        last: VirtualAddress
+    ) -> WalkAction
+    /// An entry that points to a table; `.proceed` descends.
+    mutating func table(
+        _ entry: Entry, _ format: Format, at index: Int, in visit: borrowing TableVisit, first: VirtualAddress,
+        last: VirtualAddress
+    ) -> WalkAction
+    mutating func malformed(
+        _ entry: Entry, _ format: Format, at index: Int, in visit: borrowing TableVisit, first: VirtualAddress
+    ) -> WalkAction
+    /// Adjacent entries of one table that map nothing: the hole's depth is the level of the table.
+    mutating func hole(first: VirtualAddress, last: VirtualAddress, in visit: borrowing TableVisit) -> WalkAction
+    /// Entries `indexes` of a table cannot be loaded: the memory does not have them.
+    mutating func absent(_ indexes: IndexLimits, in visit: borrowing TableVisit)
+}
+
+extension PageWalkVisitor {
+    @inlinable
+    public mutating func enter(_ visit: TableVisit) -> WalkAction { .proceed }
+    @inlinable
+    public mutating func leave(_ visit: TableVisit) {}
+    @inlinable
+    public mutating func leaf(
+        _ entry: Entry, _ format: Format, at index: Int, in visit: borrowing TableVisit, first: VirtualAddress,
+        last: VirtualAddress
+    ) -> WalkAction { .proceed }
+    @inlinable
+    public mutating func table(
+        _ entry: Entry, _ format: Format, at index: Int, in visit: borrowing TableVisit, first: VirtualAddress,
+        last: VirtualAddress
+    ) -> WalkAction { .proceed }
+    @inlinable
+    public mutating func malformed(
+        _ entry: Entry, _ format: Format, at index: Int, in visit: borrowing TableVisit, first: VirtualAddress
+    ) -> WalkAction { .proceed }
+    @inlinable
+    public mutating func hole(
+        first: VirtualAddress, last: VirtualAddress, in visit: borrowing TableVisit
+    ) -> WalkAction { .proceed }
+    @inlinable
+    public mutating func absent(_ indexes: IndexLimits, in visit: borrowing TableVisit) {}
+}
+
+extension AddressSpace {
+    /// Walks the tables below a range of addresses, depth first and in the order of addresses.
+    ///
+    /// Every path is followed as the entries say; a visitor that wants a table once whatever its number of parents skips
+    /// it in `enter` (as `survey` does).
+    /// - Returns: False if a callback stopped the walk.
+    /// - Throws: The memory's failure, but for those that only say that a table is not there: they go to `absent`.
+    /// - Complexity: The entries of the tables that are entered.
+    @inlinable
+    @discardableResult
+    public func walk<Memory: TableMemory & ~Copyable & ~Escapable, Visitor: PageWalkVisitor<Format>>(
+        _ range: VirtualRange = .all, in memory: borrowing Memory, visitor: inout Visitor
+    ) throws(Memory.Failure) -> Bool {
+        if let lower, try !walk(lower, range, in: memory, visitor: &visitor) { return false }
+        if let upper, try !walk(upper, range, in: memory, visitor: &visitor) { return false }
+        return true
+    }
+
+    @inlinable
+    func walk<Memory: TableMemory & ~Copyable & ~Escapable, Visitor: PageWalkVisitor<Format>>(
+        _ tree: TableTree, _ range: VirtualRange, in memory: borrowing Memory, visitor: inout Visitor
+    ) throws(Memory.Failure) -> Bool {
+        guard let range = tree.range.intersection(range) else { return true }
+        let level = Format.fixedTopLevel ?? tree.topLevel
+        let shift = format.shift(level)
+        let first = Int(truncatingIfNeeded: range.first.rawValue & tree.addressMask &>> shift)
+        let last = Int(truncatingIfNeeded: range.last.rawValue & tree.addressMask &>> shift)
+        let visited = IndexLimits(first: max(first, tree.limits.first), last: min(last, tree.limits.last))
+        guard visited.first <= visited.last else { return true }
+        let visit = TableVisit(
+            table: tree.table, level: level, limits: tree.limits, visited: visited,
+            base: VirtualAddress(tree.range.first.rawValue & ~tree.addressMask), rights: .all)
+        return try walk(visit, range.first, range.last, in: memory, visitor: &visitor)
+    }
+
+    @inlinable
+    func walk<Memory: TableMemory & ~Copyable & ~Escapable, Visitor: PageWalkVisitor<Format>>(
+        _ visit: TableVisit, _ first: VirtualAddress, _ last: VirtualAddress, in memory: borrowing Memory,
+        visitor: inout Visitor
+    ) throws(Memory.Failure) -> Bool {
+        switch visitor.enter(visit) {
+        case .proceed, .again: break
+        case .skip: return true
+        case .stop: return false
+        }
+        let firstEntry = visit.table.rawValue &+ UInt64(truncatingIfNeeded: visit.visited.first &* Format.entryBytes)
+        let bytes = (visit.visited.last &- visit.visited.first &+ 1) &* Format.entryBytes
+        let found: Memory.Table?
+        do throws(Memory.Failure) {
+            found = try memory.table(at: PhysicalAddress(firstEntry), bytes: bytes)
+        } catch {
+            if !memory.isAbsence(error) { try raise(error) }
+            found = nil
+        }
+        let goesOn = try walkEntries(of: visit, found, first, last, in: memory, visitor: &visitor)
+        visitor.leave(visit)
+        return goesOn
+    }
+
+    /// - Parameter table: `nil` if the memory lacks a part of the table; its entries are then loaded one by one.
+    @inlinable
+    func walkEntries<Memory: TableMemory & ~Copyable & ~Escapable, Visitor: PageWalkVisitor<Format>>(
+        of visit: TableVisit, _ table: Memory.Table?, _ first: VirtualAddress, _ last: VirtualAddress,
+        in memory: borrowing Memory, visitor: inout Visitor
+    ) throws(Memory.Failure) -> Bool {
+        let level = visit.level
+        let shift = format.shift(level)
+        var index = visit.visited.first
+        var holeIndex = -1
+        var absentIndex = -1
+
+        @inline(__always)
+        func start(_ index: Int) -> VirtualAddress {
+            VirtualAddress(max(visit.base.rawValue &+ UInt64(truncatingIfNeeded: index) &<< shift, first.rawValue))
+        }
+
+        while index <= visit.visited.last {
+            guard let entry = try load(index, of: visit, table, in: memory) else {
+                if absentIndex < 0 { absentIndex = index }
+                index &+= 1
+                continue
+            }
+            if absentIndex >= 0 {
+                visitor.absent(IndexLimits(first: absentIndex, last: index &- 1), in: visit)
+                absentIndex = -1
+            }
+            let shape = format.shape(of: entry, at: level)
+            if shape == .invalid {
+                if holeIndex < 0 { holeIndex = index }
+                index &+= 1
+                continue
+            }
+            let address = start(index)
+            if holeIndex >= 0 {
+                let end = VirtualAddress(address.rawValue &- 1)
+                let hole = holeIndex
+                holeIndex = -1
+                if visitor.hole(first: start(hole), last: end, in: visit) == .stop { return false }
+            }
+            let action: WalkAction
+            switch shape {
+            case .leaf:
+                let end = format.last(of: entry, at: level, from: address, limit: last)
+                action = visitor.leaf(entry, format, at: index, in: visit, first: address, last: end)
+            case .table where level > .leafTable:
+                let end = format.last(of: entry, at: level, from: address, limit: last)
+                action = visitor.table(entry, format, at: index, in: visit, first: address, last: end)
+                if action == .proceed {
+                    if try !descend(entry, at: index, of: visit, address, end, in: memory, visitor: &visitor) {
+                        return false
+                    }
+                }
+            default:
+                action = visitor.malformed(entry, format, at: index, in: visit, first: address)
+            }
+            switch action {
+            case .proceed, .skip: index &+= 1
+            case .again: break
+            case .stop: return false
+            }
+        }
+        if absentIndex >= 0 { visitor.absent(IndexLimits(first: absentIndex, last: visit.visited.last), in: visit) }
+        if holeIndex >= 0 {
+            let end = visit.base.rawValue &+ (UInt64(truncatingIfNeeded: visit.visited.last) &<< shift)
+            let holeLast = VirtualAddress(min(end | ((1 &<< shift) &- 1), last.rawValue))
+            if visitor.hole(first: start(holeIndex), last: holeLast, in: visit) == .stop { return false }
+        }
+        return true
+    }
+
+    /// - Returns: `nil` where the memory does not have the entry.
+    @inlinable
+    func load<Memory: TableMemory & ~Copyable & ~Escapable>(
+        _ index: Int, of visit: TableVisit, _ table: Memory.Table?, in memory: borrowing Memory
+    ) throws(Memory.Failure) -> Entry? {
+        if let table { return try memory.load(format, table, index: index &- visit.visited.first) }
+        let offset = UInt64(truncatingIfNeeded: index &* Format.entryBytes)
+        do throws(Memory.Failure) {
+            return try memory.load(format, PhysicalAddress(visit.table.rawValue &+ offset))
+        } catch {
+            if !memory.isAbsence(error) { try raise(error) }
+            return nil
+        }
+    }
+
+    @inlinable
+    func descend<Memory: TableMemory & ~Copyable & ~Escapable, Visitor: PageWalkVisitor<Format>>(
+        _ entry: Entry, at index: Int, of visit: TableVisit, _ first: VirtualAddress, _ last: VirtualAddress,
+        in memory: borrowing Memory, visitor: inout Visitor
+    ) throws(Memory.Failure) -> Bool {
+        let below = visit.level.below
+        let shift = format.shift(below)
+        let mask: UInt64 = (1 &<< format.indexBits(below)) &- 1
+        let limits = format.limits(below: entry, at: visit.level)
+        let visited = IndexLimits(
+            first: max(Int(truncatingIfNeeded: first.rawValue &>> shift & mask), limits.first),
+            last: min(Int(truncatingIfNeeded: last.rawValue &>> shift & mask), limits.last))
+        guard visited.first <= visited.last else { return true }
+        let child = TableVisit(
+            table: format.table(of: entry, at: visit.level), level: below, limits: limits, visited: visited,
+            base: VirtualAddress(
+                visit.base.rawValue &+ UInt64(truncatingIfNeeded: index) &<< format.shift(visit.level)),
+            rights: visit.rights.intersection(format.rights(of: entry, at: visit.level)))
+        return try walk(child, first, last, in: memory, visitor: &visitor)
+    }
+}
+
+/// Out of line, because a typed `throw` in place would keep the walker from being specialised.
+@usableFromInline
+@inline(never)
+func raise<Failure: Error>(_ failure: Failure) throws(Failure) -> Never { throw failure }
+
