@@ -5,11 +5,11 @@ import Testing
 /// A format that `FormatSuite` checks, under a name that tells its modes.
 struct FormatCase: Sendable, CustomTestStringConvertible {
     let name: String
-    let check: @Sendable (FormatProperty) -> Void
+    let check: @Sendable (FormatProperty) throws -> Void
 
     init<F: PageTableFormat>(_ name: String, _ format: F, _ expectations: FormatExpectations) {
         self.name = name
-        check = { checkFormat(format, named: name, expectations, [$0]) }
+        check = { try checkFormat(format, named: name, expectations, [$0]) }
     }
 
     var testDescription: String { name }
