@@ -14,26 +14,6 @@
 // Linux folds p4d at run time where the processor has no fifth level (and calls the PML4 table pgd); here the number of
 // levels is a property of the space's type.
 
-/// How many levels a family of formats has, as a type: a walker is compiled for it.
-public protocol Depth: Sendable {
-    static var topLevel: Level { get }
-}
-
-public enum ThreeLevels: Depth {
-    @inlinable
-    public static var topLevel: Level { Level(2) }
-}
-
-public enum FourLevels: Depth {
-    @inlinable
-    public static var topLevel: Level { Level(3) }
-}
-
-public enum FiveLevels: Depth {
-    @inlinable
-    public static var topLevel: Level { Level(4) }
-}
-
 public typealias X86_64 = X86LongMode<FourLevels>
 public typealias X86_64FiveLevel = X86LongMode<FiveLevels>
 
