@@ -52,30 +52,32 @@ extension Survey {
 
     private func writableTables() -> [AuditFinding] {
         let places = tables.map(\.physicalRange).sorted { $0.first < $1.first }
+        let firsts = places.map(\.first)
+        let lasts = places.map(\.last).sorted()
         // Tables may overlap one another in a hostile image; the furthest end so far keeps the search below right.
         var furthest: [PhysicalAddress] = []
         for place in places { furthest.append(max(place.last, furthest.last ?? place.last)) }
         return ranges.compactMap { range in
             guard range.attributes.rights.contains(.userWrite) else { return nil }
             let target = range.physicalRange
-            var low = 0
-            var high = places.count
-            while low < high {
-                let middle = low + (high - low) / 2
-                if furthest[middle] < target.first { low = middle + 1 } else { high = middle }
-            }
-            var hit: [PhysicalAddress] = []
-            var count = 0
-            var index = low
-            while index < places.count, places[index].first <= target.last {
-                if places[index].last >= target.first {
-                    if hit.count < Self.listedTables { hit.append(places[index].first) }
-                    count += 1
-                }
-                index += 1
-            }
-            return count == 0 ? nil : .writablePageTables(range, tables: hit, count: count)
+            let count =
+                partition(firsts) { $0 > target.last } - partition(lasts) { $0 >= target.first }
+            guard count > 0 else { return nil }
+            let start = partition(furthest) { $0 >= target.first }
+            let hit = places[start...].prefix(Self.listedTables).filter { $0.intersection(target) != nil }
+            return .writablePageTables(range, tables: hit.map(\.first), count: count)
         }
+    }
+
+    /// The index of the first element of a sorted array for which a condition holds.
+    private func partition(_ sorted: [PhysicalAddress], _ holds: (PhysicalAddress) -> Bool) -> Int {
+        var low = 0
+        var high = sorted.count
+        while low < high {
+            let middle = low + (high - low) / 2
+            if holds(sorted[middle]) { high = middle } else { low = middle + 1 }
+        }
+        return low
     }
 
     /// Finds memory that is mapped with two memory types: each stretch once, with the two mappings that first differ.

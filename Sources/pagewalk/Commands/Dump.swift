@@ -1,0 +1,94 @@
+import ArgumentParser
+import MemoryImages
+import PageTableWalk
+import PageTables
+import Reports
+
+struct Dump: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Shows everything that a root maps.",
+        discussion: """
+            Neighbouring pages that are mapped to neighbouring memory with the same attributes are one line.
+
+            Examples:
+              pagewalk dump vmcore --root cpu0
+              pagewalk dump vmcore --root A --range 0x400000-0x500000 --view linux
+              pagewalk dump vmcore --all-roots --kernel --json
+            """)
+
+    @OptionGroup var imageOptions: ImageOptions
+    @OptionGroup var rootOptions: RootOptions
+    @OptionGroup var rangeOptions: AddressRangeOptions
+    @OptionGroup var viewOptions: ViewOptions
+    @OptionGroup var jsonOptions: JSONOptions
+
+    @Flag(help: "All roots, one after the other.")
+    var allRoots = false
+
+    @Flag(help: "Show the holes between ranges as well.")
+    var holes = false
+
+    func run() throws {
+        let inspected = try imageOptions.open()
+        let openingWarnings = inspected.image.warnings.count
+        if allRoots {
+            guard !inspected.roots.isEmpty else { throw inspected.noRoots() }
+            try inspected.forEach(inspected.roots) { try dump($0, of: inspected, named: true) }
+        } else {
+            try dump(try inspected.select(rootOptions), of: inspected, named: false)
+        }
+        try inspected.finish(openingWarnings: openingWarnings)
+    }
+
+    private func dump(_ root: Root, of inspected: InspectedImage, named: Bool) throws {
+        guard let part = try rangeOptions.part(of: root.space) else { return }
+        let progress = Progress("reading the tables of \(root.name)")
+        let survey = root.space.survey(part, view: viewOptions.view, in: inspected.image.contents)
+        progress.done()
+        let report = DumpReport(of: root.space, view: viewOptions.view, style: StandardOutput.style)
+        var buffer = ReportBuffer()
+        if !jsonOptions.json {
+            if named {
+                buffer.append(text: "root \(root.name)")
+                if let process = root.process { buffer.append(text: ", process \(process)") }
+                buffer.append(text: ", \(root.space.paging.rawValue), \(root.space.levelCount) levels\n")
+            }
+            report.appendHeader(to: &buffer)
+        }
+        var gaps = (holes ? root.space.trees.compactMap { $0.range.intersection(part) } : [])
+            .flatMap { survey.holes(in: $0) }[...]
+        for range in survey.ranges {
+            while let gap = gaps.first, gap.first < range.first {
+                append(hole: gap, report, root, named, to: &buffer)
+                gaps = gaps.dropFirst()
+            }
+            if jsonOptions.json {
+                report.appendJSON(range, root: named ? root.name : nil, to: &buffer)
+            } else {
+                report.appendText(range, to: &buffer)
+            }
+            StandardOutput.flushIfLarge(&buffer)
+        }
+        for gap in gaps { append(hole: gap, report, root, named, to: &buffer) }
+        StandardOutput.write(&buffer)
+        mention(survey, of: root)
+    }
+
+    private func append(
+        hole: VirtualRange, _ report: DumpReport, _ root: Root, _ named: Bool, to buffer: inout ReportBuffer
+    ) {
+        if jsonOptions.json {
+            report.appendJSON(hole: hole, root: named ? root.name : nil, to: &buffer)
+        } else {
+            report.appendText(hole: hole, to: &buffer)
+        }
+    }
+}
+
+/// Says on standard error that tables had more to say than what they map.
+func mention(_ survey: Survey, of root: Root) {
+    guard let first = survey.oddities.first else { return }
+    let count = survey.oddities.count + survey.furtherOddities
+    let more = count > 1 ? " (and \(count - 1) more; `pagewalk audit` lists them)" : ""
+    StandardError.write(text: "pagewalk: root \(root.name): \(first.summary)\(more)\n")
+}

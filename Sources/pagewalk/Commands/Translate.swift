@@ -1,0 +1,66 @@
+import ArgumentParser
+import MemoryImages
+import PageTables
+import Reports
+
+struct Translate: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Translates virtual addresses.",
+        discussion: """
+            Addresses are hexadecimal, with or without 0x, and are read from standard input, one a line, if none is given. There \
+            is one answer per address, in order.
+
+            Examples:
+              pagewalk translate vmcore --root cpu0 0x400000 0xffffffff81000000
+              pagewalk translate vmcore --root cpu0 --steps --view linux 0x400000
+              pagewalk translate vmcore --root cpu0 --json < addresses.txt
+            """)
+
+    @OptionGroup var imageOptions: ImageOptions
+    @OptionGroup var rootOptions: RootOptions
+    @OptionGroup var viewOptions: ViewOptions
+    @OptionGroup var jsonOptions: JSONOptions
+
+    @Flag(help: "Show the entry of each level.")
+    var steps = false
+
+    @Argument(help: "Virtual addresses.")
+    var addresses: [String] = []
+
+    func run() throws {
+        let inspected = try imageOptions.open()
+        let openingWarnings = inspected.image.warnings.count
+        let root = try inspected.select(rootOptions)
+        let report = TranslationReport(of: root.space, view: viewOptions.view, style: StandardOutput.style)
+        var buffer = ReportBuffer()
+        func answer(_ text: some StringProtocol, _ what: String) throws {
+            let value: UInt64
+            do {
+                value = try address(text, what)
+            } catch {
+                StandardOutput.write(&buffer)
+                throw error
+            }
+            let translation = root.space.translate(
+                VirtualAddress(value), view: viewOptions.view, in: inspected.image.contents, steps: steps)
+            if jsonOptions.json {
+                report.appendJSON(translation, withSteps: steps, to: &buffer)
+            } else {
+                report.appendText(translation, to: &buffer)
+            }
+            StandardOutput.flushIfLarge(&buffer)
+        }
+        if addresses.isEmpty {
+            var number = 0
+            while let line = readLine() {
+                number += 1
+                let text = line.filter { !$0.isWhitespace }
+                if !text.isEmpty { try answer(text, "standard input, line \(number)") }
+            }
+        } else {
+            for text in addresses { try answer(text, "address") }
+        }
+        StandardOutput.write(&buffer)
+        try inspected.finish(openingWarnings: openingWarnings)
+    }
+}
