@@ -46,7 +46,7 @@ struct X86LinuxVectorTests {
         #expect(format.linuxEntry(Entry(0x000f_ffff_eddd_f1a0), at: pmd) == .malformed)
     }
 
-    @Test func `PROT_NONE leaves the bit alone that means encryption`() {
+    @Test func `PROT_NONE of encrypted and of plain memory gives the same frame`() {
         let encrypted = X86_64(encryptionMask: 1 << 51)
         #expect(
             encrypted.linuxEntry(Entry(0x0007_ffff_edcb_a120), at: pte) == page(0x1234_5000, 12, [.protNone, .young]))

@@ -36,7 +36,7 @@ extension X86Bit {
             flags.insert(.read)
             if value & writable != 0 { flags.insert(.write) }
             if value & noExecute == 0 { flags.insert(.execute) }
-            if value & (present | linuxProtNone) == 0 { flags.insert(.splitting) }
+            if value & present == 0 { flags.insert(.splitting) }
         }
         if value & user != 0 { flags.insert(.user) }
         if value & accessed != 0 { flags.insert(.young) }
@@ -51,9 +51,10 @@ extension X86Bit {
     /// (L1TF). Of a large page it inverts the bits of the page's own address; of a large page of hugetlbfs, which it
     /// handles as if it were a small one, all of 51 ... 12, hence ones where an aligned address has zeros.
     ///
-    /// - Parameter addressBits: 51 ... 12 without those that mean encryption.
+    /// A bit among them that means encryption is not kept; no address has it.
     @inlinable
-    static func linuxUninverted(_ value: UInt64, shift: UInt64, addressBits: UInt64) -> UInt64 {
+    static func linuxUninverted(_ value: UInt64, shift: UInt64) -> UInt64 {
+        let addressBits: UInt64 = 0x000f_ffff_ffff_f000
         let below = addressBits & ((1 &<< shift) &- 1)
         // Bit 12 may be PAT and decides nothing.
         let aligned = below & ~largePAT

@@ -19,8 +19,7 @@ extension X86LongMode: LinuxPageTableFormat {
         }
         // A large page keeps PS whatever else is cleared. In a leaf table the bit is PAT, and alone means nothing.
         guard value & (level.rawValue > 0 ? X86Bit.large : X86Bit.linuxProtNone) != 0 else { return .malformed }
-        let addressBits: UInt64 = 0x000f_ffff_ffff_f000 & ~encryptionMask
-        let seen = Entry(X86Bit.linuxUninverted(value, shift: shift(level), addressBits: addressBits))
+        let seen = Entry(X86Bit.linuxUninverted(value, shift: shift(level)))
         guard shape(of: seen, at: level) == .leaf else { return .malformed }
         return .page(linuxPage(value, seen: seen, at: level))
     }

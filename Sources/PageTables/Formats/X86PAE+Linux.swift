@@ -22,8 +22,7 @@ extension X86PAE: LinuxPageTableFormat {
             return .swap(X86Bit.linuxSwap(value, value & 1 << 7 != 0 ? .exclusive : []))
         }
         guard level.rawValue == 0 || value & X86Bit.large != 0 else { return .malformed }
-        let addressBits: UInt64 = 0x000f_ffff_ffff_f000
-        let seen = Entry(X86Bit.linuxUninverted(value, shift: shift(level), addressBits: addressBits))
+        let seen = Entry(X86Bit.linuxUninverted(value, shift: shift(level)))
         guard shape(of: seen, at: level) == .leaf else { return .malformed }
         return .page(linuxPage(value, seen: seen, at: level))
     }
