@@ -15,6 +15,7 @@ public struct LinuxPage: Hashable, Sendable {
     public var size: PageSize
     public var flags: LinuxPageFlags
 
+    @inlinable
     public init(frame: PhysicalAddress, size: PageSize, flags: LinuxPageFlags) {
         self.frame = frame
         self.size = size
@@ -69,6 +70,7 @@ public struct LinuxSwap: Hashable, Sendable {
     public var offset: UInt64
     public var flags: LinuxSwapFlags
 
+    @inlinable
     public init(type: UInt8, offset: UInt64, flags: LinuxSwapFlags = []) {
         self.type = type
         self.offset = offset
