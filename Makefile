@@ -3,7 +3,7 @@
 IMAGE ?= Samples/s390x/pagetables.elf.zst
 SOURCES = Sources Tests Benchmarks Package.swift
 
-.PHONY: help run test check lint format bench docs fuzz check-guests matrix
+.PHONY: help run test check format bench docs fuzz check-guests matrix
 
 help:
 	@echo "make run [IMAGE=...]      build and show what an image is"
@@ -24,17 +24,11 @@ run:
 test:
 	@./verify
 
-lint:
-	swift format lint --strict -r $(SOURCES)
-
 format:
 	swift format -i -r $(SOURCES)
 
-check: lint
-	scripts/check-imports
-	scripts/check-places
-	PAGEWALK_STRICT=1 swift build -c release
-	scripts/build-embedded
+check:
+	scripts/check
 
 bench:
 	@scripts/install-packages
@@ -45,11 +39,11 @@ docs:
 
 INPUTS ?= 100000
 fuzz:
-	PAGEWALK_FUZZ_INPUTS=$(INPUTS) swift test -c release -Xswiftc -enable-testing --filter MutationTests
+	PAGEWALK_FUZZ_INPUTS=$(INPUTS) swift test -c release --filter MutationTests
 
 check-guests:
 	@test -n "$(DIR)" || { echo "usage: make check-guests DIR=folder-of-captures" >&2; exit 2; }
-	PAGEWALK_GUESTS="$(abspath $(DIR))" swift test -c release -Xswiftc -enable-testing --filter FullCaptureTests
+	PAGEWALK_GUESTS="$(abspath $(DIR))" swift test -c release --filter FullCaptureTests
 
 matrix:
 	PAGEWALK_WRITE_MATRIX=1 swift test --filter SupportMatrixTests
