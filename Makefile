@@ -31,8 +31,10 @@ check:
 	scripts/check
 
 bench:
-	@scripts/install-packages
-	swift run -c release --package-path Benchmarks --scratch-path .build/benchmarks benchmarks $(ARGUMENTS)
+	@scripts/install-packages zstd
+	swift build -c release --product pagewalk
+	swift run -c release --package-path Benchmarks --scratch-path .build/benchmarks benchmarks \
+		--pagewalk "$$(swift build -c release --show-bin-path)/pagewalk" $(ARGUMENTS)
 
 docs:
 	scripts/build-docs
