@@ -1,0 +1,51 @@
+# Everything a developer does here, by name. The scripts behind the names also work alone.
+
+IMAGE ?= Samples/s390x/pagetables.elf.zst
+SOURCES = Sources Tests Benchmarks Package.swift
+
+.PHONY: help run test check format bench docs fuzz check-guests matrix
+
+help:
+	@echo "make run [IMAGE=...]      build and show what an image is"
+	@echo "make test                 install what tests need and run them (./verify)"
+	@echo "make check                formatting, imports, a release build without warnings, Embedded Swift"
+	@echo "make format               format all sources in place"
+	@echo "make bench                benchmarks, each paired with the same loop in C"
+	@echo "make docs                 API documentation, into .build/documentation"
+	@echo "make fuzz [INPUTS=...]    mutated and truncated images, 100,000 of them"
+	@echo "make check-guests DIR=... full captures in a folder against their oracles"
+	@echo "make matrix               rewrite the support matrix in Documentation"
+
+run:
+	@scripts/install-packages
+	swift build -c release --product pagewalk
+	"$$(swift build -c release --show-bin-path)/pagewalk" info "$(IMAGE)"
+
+test:
+	@./verify
+
+format:
+	swift format -i -r $(SOURCES)
+
+check:
+	scripts/check
+
+bench:
+	@scripts/install-packages zstd
+	swift build -c release --product pagewalk
+	swift run -c release --package-path Benchmarks --scratch-path .build/benchmarks benchmarks \
+		--pagewalk "$$(swift build -c release --show-bin-path)/pagewalk" $(ARGUMENTS)
+
+docs:
+	scripts/build-docs
+
+INPUTS ?= 100000
+fuzz:
+	PAGEWALK_FUZZ_INPUTS=$(INPUTS) swift test -c release --filter MutationTests
+
+check-guests:
+	@test -n "$(DIR)" || { echo "usage: make check-guests DIR=folder-of-captures" >&2; exit 2; }
+	PAGEWALK_GUESTS="$(abspath $(DIR))" swift test -c release --filter FullCaptureTests
+
+matrix:
+	PAGEWALK_WRITE_MATRIX=1 swift test --filter SupportMatrixTests
