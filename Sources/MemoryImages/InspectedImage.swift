@@ -40,9 +40,10 @@ public struct InspectedImage: Sendable {
         }
         if let rawBase { raw = [RawSegment(physical: PhysicalAddress(rawBase))] }
         image = try MemoryImage.open(path: path, rawSegments: raw?.isEmpty == true ? nil : raw)
+        let is64Bit = image.is64Bit ?? true
         architecture =
             description?.architecture ?? paging?.architecture
-            ?? image.machine.flatMap { Architecture(elfMachine: $0, is64Bit: image.is64Bit ?? true) }
+            ?? image.machine.flatMap { Architecture(elfMachine: $0, is64Bit: is64Bit) }
         self.paging = paging
         self.overrides = overrides
         guard let architecture else {
@@ -111,13 +112,16 @@ public struct InspectedImage: Sendable {
     }
 
     /// The first top table of a root that is not in the image at all; `nil` if at least one of its trees can be walked.
-    public func missingTopTable(of root: Root) -> PhysicalAddress? {
-        let trees = root.space.trees
-        guard let first = trees.first else { return nil }
+    public func missingTopTable(of root: Root) -> PhysicalAddress? { image.missingTopTable(of: root.space) }
+}
+
+extension MemoryImage {
+    func missingTopTable(of space: AnyAddressSpace) -> PhysicalAddress? {
+        let trees = space.trees
         let found = trees.contains { tree in
-            let entries = UInt64(tree.limits.first) * 4
-            return !image.bytes(at: PhysicalAddress(tree.table.rawValue &+ entries), count: 4).isEmpty
+            let start = UInt64(tree.limits.first) * UInt64(space.paging.entryBytes)
+            return !bytes(at: PhysicalAddress(tree.table.rawValue &+ start), count: 1).isEmpty
         }
-        return found ? nil : first.table
+        return found ? nil : trees.first?.table
     }
 }

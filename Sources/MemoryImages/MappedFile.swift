@@ -33,6 +33,18 @@ public final class MappedFile: @unchecked Sendable {
         try self.init(descriptor: descriptor, path: path)
     }
 
+    /// Whether there is something of that name.
+    static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
+
+    /// All bytes of a file, decompressed if it is compressed with zstd or gzip.
+    ///
+    /// - Parameter limit: The most bytes that there may be.
+    public static func decompressedBytes(path: String, limit: UInt64 = 1 << 30) throws(ImageError) -> [UInt8] {
+        var file = try MappedFile(path: path)
+        if let format = CompressedFile.Format(file) { file = try CompressedFile.decompress(file, format, limit: limit) }
+        return file.bytes(at: 0, count: UInt64(file.byteCount)) ?? []
+    }
+
     /// Maps an open file, which may be closed afterwards.
     init(descriptor: Int32, path: String) throws(ImageError) {
         var status = stat()

@@ -36,6 +36,14 @@ public enum Paging: String, CaseIterable, Sendable {
         }
     }
 
+    /// 4 or 8.
+    public var entryBytes: Int {
+        switch self {
+        case .x86TwoLevel, .armShort, .riscvSv32: 4
+        default: 8
+        }
+    }
+
     public var architecture: Architecture {
         switch self {
         case .x86_64, .x86_64FiveLevel: .x86_64

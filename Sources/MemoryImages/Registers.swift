@@ -38,6 +38,6 @@ extension UInt64 {
     public init?(hexadecimal text: some StringProtocol) {
         let digits = text.hasPrefix("0x") || text.hasPrefix("0X") ? text.dropFirst(2) : text[...]
         guard let first = digits.first, first != "_", first != "+", first != "-" else { return nil }
-        self.init(digits.filter { $0 != "_" }, radix: 16)
+        self.init(String(digits.filter { $0 != "_" }), radix: 16)
     }
 }

@@ -49,6 +49,8 @@ struct RootFinder {
                 registers, name: name, paging: self.paging ?? paging, levels: levels, in: image.contents)
             if !isNamed {
                 guard !roots.contains(where: { $0.name == name }) else { return }
+                // A register may point into memory that the image leaves out: then nobody can walk from it.
+                guard image.missingTopTable(of: space) == nil else { return }
                 guard !roots.contains(where: { Set($0.space.trees) == Set(space.trees) }) else { return }
             }
             roots.append(Root(name: name, process: process, registers: registers, source: source, space: space))

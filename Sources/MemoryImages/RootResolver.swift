@@ -32,7 +32,10 @@ public struct RootResolver: Sendable {
         _ registers: Registers, name: String, paging: Paging? = nil, levels: Int? = nil, in contents: MemoryImage.Contents
     ) throws(RootResolutionError) -> AnyAddressSpace {
         do throws(Problem) {
-            switch try paging ?? self.paging(registers, contents) {
+            let isGiven = paging != nil
+            let selected: Paging
+            if let paging { selected = paging } else { selected = try self.paging(registers, contents) }
+            switch selected {
             case .x86_64:
                 return .x86_64(.x86LongMode(longMode(registers), cr3: try require("CR3", registers)))
             case .x86_64FiveLevel:
@@ -43,26 +46,26 @@ public struct RootResolver: Sendable {
             case .x86TwoLevel:
                 let format = X86TwoLevel(pageSizeExtension: registers["CR4"].map { $0 & 0x10 != 0 } ?? true)
                 return .x86TwoLevel(.x86TwoLevel(format, cr3: try require("CR3", registers)))
-            case .s390x: return .s390x(try s390x(registers))
+            case .s390x: return .s390x(try s390x(registers, contents))
             case .arm64Granule4K: return .arm64Granule4K(try arm64(registers, levels, lowerTG: 0, upperTG: 2))
             case .arm64Granule16K: return .arm64Granule16K(try arm64(registers, levels, lowerTG: 2, upperTG: 1))
             case .arm64Granule64K: return .arm64Granule64K(try arm64(registers, levels, lowerTG: 1, upperTG: 3))
             case .armShort: return .armShort(try armShort(registers))
             case .armLPAE: return .armLPAE(try armLPAE(registers))
             case .riscvSv32: return .riscvSv32(try riscv32(registers))
-            case .riscvSv39: return .riscvSv39(try riscv(registers))
-            case .riscvSv48: return .riscvSv48(try riscv(registers))
-            case .riscvSv57: return .riscvSv57(try riscv(registers))
+            case .riscvSv39: return .riscvSv39(try riscv(registers, mode: isGiven ? 8 : nil))
+            case .riscvSv48: return .riscvSv48(try riscv(registers, mode: isGiven ? 9 : nil))
+            case .riscvSv57: return .riscvSv57(try riscv(registers, mode: isGiven ? 10 : nil))
             case .ppc64Radix4K: return .ppc64Radix4K(try radix(registers))
             case .ppc64Radix64K: return .ppc64Radix64K(try radix(registers))
             case .ppc64LinuxHash64K:
-                return .ppc64LinuxHash64K(.ppc64LinuxHash(PPC64LinuxHash(), pgd: try require("PGD", registers)))
+                return .ppc64LinuxHash64K(.ppc64LinuxHash(pgd: try top(registers)))
             case .mips64:
-                return .mips64(.mips64(MIPS64(byteOrder: byteOrder ?? .big), pgd: try require("PGD", registers)))
+                return .mips64(.mips64(MIPS64(byteOrder: byteOrder ?? .big), pgd: try top(registers)))
             case .userModeLinux3Level:
-                return .userModeLinux3Level(.userModeLinux(UserModeLinux(), pgd: try require("PGD", registers)))
+                return .userModeLinux3Level(.userModeLinux(pgd: try top(registers)))
             case .userModeLinux4Level:
-                return .userModeLinux4Level(.userModeLinux(UserModeLinux(), pgd: try require("PGD", registers)))
+                return .userModeLinux4Level(.userModeLinux(pgd: try top(registers)))
             }
         } catch {
             throw RootResolutionError(root: name, reason: error.reason)
@@ -128,11 +131,25 @@ public struct RootResolver: Sendable {
 
     // MARK: s390x
 
-    private func s390x(_ registers: Registers) throws(Problem) -> AddressSpace<S390x> {
-        let asce = try registers["ASCE"] ?? registers["CR1"] ?? require("ASCE", registers)
+    private func s390x(
+        _ registers: Registers, _ contents: MemoryImage.Contents
+    ) throws(Problem) -> AddressSpace<S390x> {
+        let asce = try require(registers["ASCE"] == nil && registers["CR1"] != nil ? "CR1" : "ASCE", registers)
         // EDAT-1; EDAT-2 has no bit of its own, and machines that have it do not make such entries without meaning it.
         let edat = registers["CR0"].map { $0 & 0x80_0000 != 0 } ?? true
-        return try rethrow { () throws(RootError) in try .s390x(asce: asce, edat1: edat, edat2: edat) }
+        func space(_ bits: S390x.LinuxLeafBits) throws(Problem) -> AddressSpace<S390x> {
+            do throws(RootError) {
+                return try .s390x(asce: asce, edat1: edat, edat2: edat, linuxLeafBits: bits)
+            } catch {
+                throw Problem(reason: "\(error)")
+            }
+        }
+        let guess = try space(.withPresent)
+        let entry = firstEntry(of: guess, at: Level(1), in: contents) { entry, format in
+            format.shape(of: entry, at: Level(1)) == .table
+        }
+        guard let entry else { return guess }
+        return try space(S390x.LinuxLeafBits(segmentTableEntry: entry))
     }
 
     // MARK: arm
@@ -162,91 +179,110 @@ public struct RootResolver: Sendable {
             if tcr >> 30 & 3 != upperTG { upper = nil }
             if lower == nil && upper == nil { throw Problem(reason: "TCR_EL1 selects another granule") }
         } else {
-            let stride = Granule.log2Bytes - 3
-            let bits = levels.map { min(max($0 * stride + Granule.log2Bytes, 16), 52) } ?? 48
+            let page = Int(Granule.log2Bytes)
+            let bits = levels.map { min(max($0, 1), 5) * (page - 3) + page } ?? 48
             let size = UInt64(64 - min(bits, 48))
             tcr = size | size << 16 | lowerTG << 14 | upperTG << 30 | 5 << 32
         }
         let order = byteOrder ?? .little
         let mair = registers["MAIR_EL1"]
         return try rethrow { () throws(RootError) in
-            try .arm64(ttbr0: lower, ttbr1: upper, tcr: tcr, mair: mair, byteOrder: order)
+            try .arm64(
+                Arm64<Granule>(tcr: tcr, memoryAttributes: mair, byteOrder: order), ttbr0: lower,
+                ttbr1: upper, tcr: tcr)
         }
     }
 
     private func armShort(_ registers: Registers) throws(Problem) -> AddressSpace<ArmShort> {
         if registers["TTBR0"] == nil && registers["TTBR1"] == nil { _ = try require("TTBR0", registers) }
         let format = ArmShort(byteOrder: byteOrder ?? .little)
-        return try rethrow { () throws(RootError) in
-            try .armShort(
-                format, ttbr0: registers["TTBR0"], ttbr1: registers["TTBR1"], ttbcr: registers["TTBCR"] ?? 0)
-        }
+        return .armShort(
+            format, ttbr0: registers["TTBR0"], ttbr1: registers["TTBR1"], ttbcr: registers["TTBCR"] ?? 0)
     }
 
     private func armLPAE(_ registers: Registers) throws(Problem) -> AddressSpace<ArmLPAE> {
         if registers["TTBR0"] == nil && registers["TTBR1"] == nil { _ = try require("TTBR0", registers) }
         let format = ArmLPAE(byteOrder: byteOrder ?? .little)
-        return try rethrow { () throws(RootError) in
-            try .armLPAE(
-                format, ttbr0: registers["TTBR0"], ttbr1: registers["TTBR1"], ttbcr: registers["TTBCR"] ?? 1 << 31)
-        }
+        return .armLPAE(
+            format, ttbr0: registers["TTBR0"], ttbr1: registers["TTBR1"], ttbcr: registers["TTBCR"] ?? 1 << 31)
     }
 
     // MARK: riscv
 
-    private func riscv<Levels: Depth>(_ registers: Registers) throws(Problem) -> AddressSpace<RISCV<Levels>> {
-        .riscv(RISCV(), satp: try require("satp", registers))
+    /// - Parameter mode: In place of the register's, where somebody named the format.
+    private func riscv<Levels: Depth>(
+        _ registers: Registers, mode: UInt64?
+    ) throws(Problem) -> AddressSpace<RISCV<Levels>> {
+        var satp = try require("satp", registers)
+        if let mode { satp = satp & ~(15 << 60) | mode << 60 }
+        return try rethrow { () throws(RootError) in try .riscv(satp: satp) }
     }
 
     private func riscv32(_ registers: Registers) throws(Problem) -> AddressSpace<RISCVSv32> {
-        .riscv(RISCVSv32(), satp: try require("satp", registers))
+        let satp = UInt32(truncatingIfNeeded: try require("satp", registers))
+        return try rethrow { () throws(RootError) in try .riscvSv32(satp: satp | 1 << 31) }
+    }
+
+    // MARK: software-walked trees
+
+    private func top(_ registers: Registers) throws(Problem) -> PhysicalAddress {
+        PhysicalAddress(try require("PGD", registers))
     }
 
     // MARK: ppc64
 
-    private func radix<Granule: RadixGranule>(
+    private func radix<Granule: PPC64PageGranule>(
         _ registers: Registers
     ) throws(Problem) -> AddressSpace<PPC64Radix<Granule>> {
         if registers["PRTE0"] == nil && registers["PRTE0_KERNEL"] == nil { _ = try require("PRTE0", registers) }
         return try rethrow { () throws(RootError) in
-            try .ppc64Radix(PPC64Radix(), process: registers["PRTE0"], kernel: registers["PRTE0_KERNEL"])
+            try .ppc64Radix(process: registers["PRTE0"], kernel: registers["PRTE0_KERNEL"])
         }
     }
 
     /// The tree describes itself: the entries above its leaf tables say how large those are.
     private func radixPaging(_ registers: Registers, _ contents: MemoryImage.Contents) throws(Problem) -> Paging {
-        let space: AddressSpace<PPC64Radix<Radix4K>> = try radix(registers)
-        for tree in space.trees {
-            if let bits = leafTableBits(of: tree, space.format, contents) {
-                return bits == 5 ? .ppc64Radix64K : .ppc64Radix4K
-            }
+        let space: AddressSpace<PPC64Radix<PPC64Pages4K>> = try radix(registers)
+        let entry = firstEntry(of: space, at: Level(1), in: contents) { entry, _ in
+            PPC64RadixDirectory.nextIndexBits(of: entry) != nil
+        }
+        if let bits = entry.flatMap(PPC64RadixDirectory.nextIndexBits) {
+            return bits == 5 ? .ppc64Radix64K : .ppc64Radix4K
         }
         return pageBytes == 4096 ? .ppc64Radix4K : .ppc64Radix64K
     }
 
-    private func leafTableBits(
-        of tree: TableTree, _ format: PPC64Radix<Radix4K>, _ contents: MemoryImage.Contents
-    ) -> Int? {
-        func search<Memory: TableMemory>(_ memory: Memory) -> Int? {
-            // Depth first for the first entry of level 1 that points to a table. Few entries of such a tree are used, but a
-            // hostile one may fill all of them with pointers that lead nowhere: so many are looked at and no more.
+    /// The first entry of a level for which a condition holds: what a tree says about itself.
+    ///
+    /// Depth first. Few entries of such a tree are used, but a hostile one may fill all of them with pointers that lead
+    /// nowhere: so many are looked at and no more.
+    private func firstEntry<Format: PageTableFormat>(
+        of space: AddressSpace<Format>, at level: Level, in contents: MemoryImage.Contents,
+        where condition: (Entry, Format) -> Bool
+    ) -> Entry? {
+        let format = space.format
+        func search<Memory: TableMemory>(_ memory: Memory) -> Entry? {
             var budget = 1 << 16
-            func search(_ table: PhysicalAddress, _ level: Level) -> Int? {
-                for index in 0..<format.entryCount(level) {
+            func search(_ table: PhysicalAddress, _ indexes: IndexLimits, _ current: Level) -> Entry? {
+                for index in indexes.first...max(indexes.first, indexes.last) {
                     guard budget > 0 else { return nil }
                     budget -= 1
-                    let place = PhysicalAddress(table.rawValue &+ UInt64(index * 8))
+                    let place = PhysicalAddress(table.rawValue &+ UInt64(index * Format.entryBytes))
                     guard let entry = try? memory.load(format, place) else { return nil }
-                    if let bits = PPC64Radix<Radix4K>.leafTableBits(of: entry, at: level) { return bits }
-                    if level.rawValue > 1, format.shape(of: entry, at: level) == .table,
-                        let bits = search(format.table(of: entry, at: level), level.below)
-                    {
-                        return bits
+                    if current == level {
+                        if condition(entry, format) { return entry }
+                    } else if format.shape(of: entry, at: current) == .table {
+                        let below = format.table(of: entry, at: current)
+                        let limits = format.limits(below: entry, at: current)
+                        if let found = search(below, limits, current.below) { return found }
                     }
                 }
                 return nil
             }
-            return search(tree.table, tree.topLevel)
+            for tree in space.trees where tree.topLevel >= level {
+                if let found = search(tree.table, tree.limits, tree.topLevel) { return found }
+            }
+            return nil
         }
         switch contents {
         case .segments(let memory): return search(memory)

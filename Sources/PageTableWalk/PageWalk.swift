@@ -137,8 +137,8 @@ extension AddressSpace {
         guard let range = tree.range.intersection(range) else { return true }
         let level = Format.fixedTopLevel ?? tree.topLevel
         let shift = format.shift(level)
-        let first = Int(truncatingIfNeeded: range.first.rawValue & tree.addressMask &>> shift)
-        let last = Int(truncatingIfNeeded: range.last.rawValue & tree.addressMask &>> shift)
+        let first = Int(truncatingIfNeeded: (range.first.rawValue & tree.addressMask) &>> shift)
+        let last = Int(truncatingIfNeeded: (range.last.rawValue & tree.addressMask) &>> shift)
         let visited = IndexLimits(first: max(first, tree.limits.first), last: min(last, tree.limits.last))
         guard visited.first <= visited.last else { return true }
         let visit = TableVisit(

@@ -12,6 +12,9 @@ public struct Survey: Sendable {
     public internal(set) var oddities: [Oddity] = []
     /// Oddities beyond the limit, which are counted only.
     public internal(set) var furtherOddities = 0
+
+    /// A survey of nothing.
+    public init() {}
 }
 
 /// A table that a survey has read.

@@ -106,7 +106,7 @@ extension AddressSpace {
         // A fixed depth is a constant here, and the loop below is then unrolled.
         var level = Format.fixedTopLevel ?? tree.topLevel
         var table = tree.table
-        var index = Int(truncatingIfNeeded: address.rawValue & tree.addressMask &>> format.shift(level))
+        var index = Int(truncatingIfNeeded: (address.rawValue & tree.addressMask) &>> format.shift(level))
         var rights: Rights = .all
         if Format.fixedTopLevel == nil && !tree.limits.contains(index) {
             return .unmapped(Fault(reason: .notPresent, level: level, entry: Entry(0)))

@@ -143,14 +143,8 @@ extension ReportBuffer {
     public mutating func json(_ body: (inout JSONLine) -> Void) {
         var line = JSONLine(self)
         // The line works on the only copy of the bytes.
-        self = ReportBuffer.empty
+        self = ReportBuffer(reserving: 0)
         body(&line)
         self = line.finish()
     }
-
-    private static var empty: ReportBuffer {
-        ReportBuffer(bytes: [])
-    }
-
-    private init(bytes: [UInt8]) { self.bytes = bytes }
 }

@@ -3,7 +3,9 @@
 public struct ReportBuffer: Sendable {
     public private(set) var bytes: [UInt8] = []
 
-    public init() { bytes.reserveCapacity(1 << 16) }
+    public init() { self.init(reserving: 1 << 16) }
+
+    init(reserving capacity: Int) { bytes.reserveCapacity(capacity) }
 
     public var isEmpty: Bool { bytes.isEmpty }
 

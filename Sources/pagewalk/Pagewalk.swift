@@ -23,7 +23,7 @@ struct Pagewalk: ParsableCommand {
             """,
         version: "0.1.0",
         subcommands: [
-            Info.self, Roots.self, Translate.self, Dump.self, Find.self, Stats.self, Audit.self, Extract.self,
+            Info.self, Roots.self, Translate.self, Dump.self, Find.self, Stats.self, Audit.self, 
             Formats.self,
         ])
 
@@ -39,21 +39,21 @@ struct Pagewalk: ParsableCommand {
         } catch let error as InputError {
             complain(error.description)
         } catch let code as ExitCode {
-            exit(withStatus: code.rawValue)
+            endProcess(withStatus: code.rawValue)
         } catch {
             let status = exitCode(for: error)
             if status == .success {
                 StandardOutput.write(text: fullMessage(for: error) + "\n")
-                exit(withStatus: 0)
+                endProcess(withStatus: 0)
             }
             StandardError.write(text: fullMessage(for: error) + "\n")
-            exit(withStatus: 2)
+            endProcess(withStatus: 2)
         }
     }
 
     private static func complain(_ message: String) -> Never {
         StandardError.write(text: "pagewalk: \(message)\n")
-        exit(withStatus: 2)
+        endProcess(withStatus: 2)
     }
 }
 

@@ -45,7 +45,7 @@ private func writeAll(_ bytes: [UInt8], to descriptor: Int32) {
                     let message = "pagewalk: standard output: \(String(cString: strerror(errno)))\n"
                     writeAll(Array(message.utf8), to: STDERR_FILENO)
                 }
-                exit(withStatus: 2)
+                endProcess(withStatus: 2)
             }
             rest = rest.dropFirst(count)
         }
@@ -57,4 +57,4 @@ private func unsafe_write(_ descriptor: Int32, _ bytes: Slice<UnsafeRawBufferPoi
     return write(descriptor, part.baseAddress, part.count)
 }
 
-func exit(withStatus status: Int32) -> Never { exit(status) }
+func endProcess(withStatus status: Int32) -> Never { exit(status) }

@@ -34,7 +34,8 @@ struct CompactCaptureTests {
     func monitorTranslations(_ capture: GuestCapture) throws {
         let verdict = try GuestOracles(capture, image: Self.image).monitorTranslations()
         #expect(verdict.disagreements == [])
-        #expect(verdict.agreed > 600)
+        // Of the mips machine the monitor sees what is in its TLB.
+        #expect(verdict.agreed >= (capture.name == "mips64el" ? 3 : 600))
     }
 
     @Test("has every entry of the monitor's `info tlb`, and no other", arguments: GuestCapture.x86)

@@ -39,7 +39,7 @@ struct GuestCapture: Sendable, CustomStringConvertible {
     func lines(_ file: String) throws -> [Substring] {
         let path = folder.appendingPathComponent(has(file) ? file : file + ".zst").path
         let text = String(decoding: try MappedFile.decompressedBytes(path: path), as: UTF8.self)
-        return text.split(separator: "\n", omittingEmptySubsequences: true)
+        return text.split(whereSeparator: \.isNewline)
     }
 
     func process() throws -> PagemapReport { try PagemapReport(lines("pagemap.txt")) }
