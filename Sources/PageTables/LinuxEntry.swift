@@ -158,9 +158,18 @@ public protocol LinuxPageTableFormat: PageTableFormat {
 
     /// The table that Linux walks next where hardware walks to `table(of:at:)`; the same but on 32-bit arm.
     func linuxTable(of entry: Entry, at level: Level) -> PhysicalAddress
+
+    /// The memory type's number of an entry that is a page to Linux: the one of `attributes(of:at:)` but where Linux
+    /// walks entries of its own.
+    func linuxMemoryTypeIndex(of entry: Entry, at level: Level) -> UInt8
 }
 
 extension LinuxPageTableFormat {
     @inlinable
     public func linuxTable(of entry: Entry, at level: Level) -> PhysicalAddress { table(of: entry, at: level) }
+
+    @inlinable
+    public func linuxMemoryTypeIndex(of entry: Entry, at level: Level) -> UInt8 {
+        attributes(of: entry, at: level).memoryTypeIndex
+    }
 }

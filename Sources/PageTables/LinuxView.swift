@@ -80,6 +80,7 @@ public struct LinuxView<Base: LinuxPageTableFormat>: PageTableFormat {
         let page = page(leaf, at: level)
         var attributes = base.attributes(of: leaf, at: level)
         attributes.rights = rights(of: leaf, at: level)
+        attributes.memoryTypeIndex = base.linuxMemoryTypeIndex(of: leaf, at: level)
         attributes.flags = []
         if page.flags.contains(.young) { attributes.flags.insert(.accessed) }
         if page.flags.contains(.dirty) { attributes.flags.insert(.dirty) }

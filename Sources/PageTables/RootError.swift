@@ -8,6 +8,12 @@ public enum RootError: Error, Hashable, Sendable, CustomStringConvertible {
     case wrongAddressBits(found: Int, expected: Int)
     /// The top table is indexed by another number of bits than the format's (ppc64: RPDS).
     case wrongIndexBits(found: Int, expected: Int)
+    /// The field gives addresses of a width that the architecture does not have (arm64: TxSZ).
+    case addressSizeOutOfRange(field: RootField, value: Int)
+    /// The tree has pages and tables of another size than the format's: log2 of the bytes (arm64: TGx).
+    case wrongGranule(field: RootField, found: Int, expected: Int)
+    /// The top table lies beyond the addresses that memory has.
+    case addressTooWide(field: RootField, address: PhysicalAddress)
 
     public var description: String {
         switch self {
@@ -17,6 +23,10 @@ public enum RootError: Error, Hashable, Sendable, CustomStringConvertible {
             "a tree for \(found)-bit addresses, not for \(expected)-bit ones"
         case .wrongIndexBits(let found, let expected):
             "a top table of \(found) index bits where \(expected) are expected"
+        case .addressSizeOutOfRange(let field, let value): "\(field) = \(value) is out of range"
+        case .wrongGranule(let field, let found, let expected):
+            "\(field) names pages of 2^\(found) bytes where 2^\(expected) are expected"
+        case .addressTooWide(let field, let address): "\(field) has a table at \(address), which is too wide"
         }
     }
 }
