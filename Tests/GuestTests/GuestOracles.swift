@@ -156,7 +156,8 @@ struct GuestOracles {
             // Where software walks the tables no register names a root, and the monitor looks into a cache of the tables of
             // whichever process ran: what it knows must be true of one of them.
             guard let root = root(ofCPU: cpu) else {
-                if words[2] == "-" { continue }
+                // The kernel of the hash machine maps its memory by the hash table alone.
+                if words[2] == "-" || address >> 60 == 0xc { continue }
                 let found = report.processes.compactMap(root(of:)).map {
                     $0.space.translate(VirtualAddress(address), view: .hardware, in: contents).page?.physical.rawValue
                 }
