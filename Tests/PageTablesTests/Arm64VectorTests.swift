@@ -219,6 +219,11 @@ struct Arm64LinuxVectorTests {
         #expect(page(0x0040_0000_1234_5783)?.flags == [.read, .execute, .young, .global, .hardwareValid])
     }
 
+    @Test func `a page of the kernel needs no DBM to be writable`() {
+        #expect(page(0x0060_0000_1234_5703)?.flags == [.read, .write, .young, .global, .hardwareValid])
+        #expect(page(0x0060_0000_1234_5f43)?.flags == [.read, .user, .young, .hardwareValid])
+    }
+
     @Test func `a user page can be executable only`() {
         #expect(page(0x0020_0000_1234_5f83)?.flags == [.user, .execute, .young, .hardwareValid])
     }

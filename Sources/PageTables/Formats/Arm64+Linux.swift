@@ -46,7 +46,8 @@ extension Arm64: LinuxPageTableFormat {
                 user ? ArmLongDescriptor.executeNever : ArmLongDescriptor.privilegedExecuteNever
             if user { flags.insert(.user) }
             if userReads || !user { flags.insert(.read) }
-            if writable { flags.insert(.write) }
+            // Linux asks pages of the kernel for AP[2] only: blocks of the memory map have no DBM.
+            if writable || !user && value & ArmLongDescriptor.readOnly == 0 { flags.insert(.write) }
             if value & executeNever == 0 { flags.insert(.execute) }
             if !valid && level.rawValue > 0 { flags.insert(.splitting) }
         }
