@@ -189,7 +189,7 @@ public struct MIPS64: PageTableFormat {
                 | 7 &<< bits.cacheShift)
     }
 
-    /// The cache attributes that all processors of the architecture agree in.
+    /// 2 and 3 are the architecture's; 5 (coherent) and 7 (uncached accelerated) are common among processors.
     public func memoryType(_ index: UInt8) -> MemoryType {
         switch index & 7 {
         case 2: .uncached

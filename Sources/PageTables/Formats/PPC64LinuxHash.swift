@@ -90,19 +90,3 @@ public struct PPC64LinuxHash: PageTableFormat {
         }
     }
 }
-
-extension PPC64LinuxHash: LinuxPageTableFormat {
-    @inlinable
-    public func linuxEntry(_ entry: Entry, at level: Level) -> LinuxEntry {
-        PPC64Bit.linuxEntry(entry, at: level, shape: shape(of: entry, at: level), in: self)
-    }
-}
-
-extension AddressSpace where Format == PPC64LinuxHash {
-    /// The space of a process's top table, which no register holds: 52 bits, of which Linux gives a process 47 or 49 and
-    /// more only on demand.
-    public static func ppc64LinuxHash(_ format: PPC64LinuxHash = PPC64LinuxHash(), pgd: PhysicalAddress) -> AddressSpace
-    {
-        .unsigned(format, root: pgd, topLevel: Level(3), bits: 52)
-    }
-}
