@@ -42,6 +42,58 @@ func translateInlined(
     return sum
 }
 
+/// Forms runs, as a survey does, and sums them up instead of keeping them.
+private struct RunSum: PageWalkVisitor {
+    typealias Format = X86_64
+
+    var first: UInt64 = 0
+    var physical: UInt64 = 0
+    var bytes: UInt64 = 0
+    var bits: UInt64 = 0
+    var rights: Rights = []
+    var flags: EntryFlags = []
+    var sum: UInt64 = 0
+
+    mutating func leaf(
+        _ entry: Entry, _ format: X86_64, at index: Int, in visit: borrowing TableVisit, first: VirtualAddress,
+        last: VirtualAddress
+    ) -> WalkAction {
+        let place = format.physical(of: entry, at: visit.level, for: first).rawValue
+        let bits = format.attributeBits(of: entry, at: visit.level)
+        let size = last.rawValue &- first.rawValue &+ 1
+        if bytes != 0 && bits == self.bits && first.rawValue == self.first &+ bytes && place == physical &+ bytes {
+            bytes &+= size
+            return .proceed
+        }
+        close()
+        self.first = first.rawValue
+        physical = place
+        bytes = size
+        self.bits = bits
+        let attributes = format.attributes(of: entry, at: visit.level)
+        rights = format.effectiveRights(attributes.rights.intersection(visit.rights))
+        flags = attributes.flags
+        return .proceed
+    }
+
+    mutating func close() {
+        if bytes == 0 { return }
+        sum &+= (first ^ physical ^ bytes) &+ UInt64(rights.rawValue) &+ UInt64(flags.rawValue) &+ 1
+        bytes = 0
+    }
+}
+
+/// All runs of the space, which are not kept.
+@inline(never)
+func walkAll(_ space: Space, _ memory: FlatMemory) throws(FlatMemory.Absent) -> UInt64 {
+    var visitor = RunSum()
+    try space.walk(in: memory, visitor: &visitor)
+    visitor.close()
+    return visitor.sum
+}
+
+func walkAllInC(_ space: reference_space) -> UInt64 { withUnsafePointer(to: space) { reference_walk($0) } }
+
 /// All ranges of the space.
 @inline(never)
 func surveyAll(_ space: Space, _ memory: FlatMemory) throws(FlatMemory.Absent) -> UInt64 {

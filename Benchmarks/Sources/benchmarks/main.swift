@@ -28,15 +28,20 @@ func measureTranslations(_ name: String, leafTables: Int, addresses count: Int, 
     }
 }
 
-/// A linear walk of 1,048,576 dense entries that become runs.
-func measureSurvey(_ options: Options) throws {
+/// 1,048,576 dense entries that become runs: a plain walk, and a survey, which also keeps the runs and what it read.
+func measureWalks(_ options: Options) throws {
     let image = TableImage(leafTables: 2048, runs: true)
     let (space, memory, reference) = (image.space, image.memory, image.reference)
-    let pair = Pair(
-        name: "survey 1,048,576 entries", unit: "entry", count: image.pageCount,
-        swift: { try surveyAll(space, memory) }, c: { surveyAllInC(reference) })
+    let pairs = [
+        Pair(
+            name: "walk 1,048,576 entries", unit: "entry", count: image.pageCount,
+            swift: { try walkAll(space, memory) }, c: { walkAllInC(reference) }),
+        Pair(
+            name: "survey 1,048,576 entries", unit: "entry", count: image.pageCount,
+            swift: { try surveyAll(space, memory) }, c: { surveyAllInC(reference) }),
+    ]
     try withExtendedLifetime(image) {
-        if options.wants(pair.name) {
+        for pair in pairs where options.wants(pair.name) {
             Output(json: options.json).show(try pair.run(repetitions: options.repetitions))
         }
     }
@@ -68,7 +73,7 @@ do {
     Output(json: options.json).title()
     try measureTranslations("272 KiB", leafTables: 65, addresses: 8192, options)
     try measureTranslations("128 MiB", leafTables: 32_702, addresses: 1 << 18, options)
-    try measureSurvey(options)
+    try measureWalks(options)
     try measureDump(options)
 } catch {
     FileHandle.standardError.write(Data("benchmarks: \(error)\n".utf8))

@@ -46,5 +46,8 @@ uint64_t reference_translate_calls(const reference_space *space, const uint64_t 
 /// The same with the translation inlined into the loop.
 uint64_t reference_translate_inlined(const reference_space *space, const uint64_t *addresses, size_t count);
 
+/// Sums up all runs of the space without keeping them; 0 if a table is outside the buffer.
+uint64_t reference_walk(const reference_space *space);
+
 /// All runs of the space; the caller frees them. NULL if memory is short or a table is outside the buffer.
 reference_run *reference_survey(const reference_space *space, size_t *count);
