@@ -66,10 +66,19 @@ public protocol PageWalkVisitor<Format> {
     /// After the entries of a table that was entered, also if the walk was stopped in it.
     mutating func leave(_ visit: TableVisit)
 
+    /// Whether leaves of one table that map neighbouring pages to neighbouring memory with equal attributes are handed to
+    /// `leaves` together, instead of one by one to `leaf`.
+    static var joinsLeaves: Bool { get }
+
     /// An entry that maps a page at `first ... last`, which the walk's range may have cut.
     mutating func leaf(
         _ entry: Entry, _ format: Format, at index: Int, in visit: borrowing TableVisit, first: VirtualAddress,
         last: VirtualAddress
+    ) -> WalkAction
+    /// The entries `indexes`, which continue one another; `entry` is the first of them. `.again` loads all of them again.
+    mutating func leaves(
+        _ entry: Entry, _ format: Format, at indexes: IndexLimits, in visit: borrowing TableVisit,
+        first: VirtualAddress, last: VirtualAddress
     ) -> WalkAction
     /// An entry that points to a table; `.proceed` descends.
     mutating func table(
@@ -90,6 +99,13 @@ extension PageWalkVisitor {
     public mutating func enter(_ visit: TableVisit) -> WalkAction { .proceed }
     @inlinable
     public mutating func leave(_ visit: TableVisit) {}
+    @inlinable
+    public static var joinsLeaves: Bool { false }
+    @inlinable
+    public mutating func leaves(
+        _ entry: Entry, _ format: Format, at indexes: IndexLimits, in visit: borrowing TableVisit,
+        first: VirtualAddress, last: VirtualAddress
+    ) -> WalkAction { .proceed }
     @inlinable
     public mutating func leaf(
         _ entry: Entry, _ format: Format, at index: Int, in visit: borrowing TableVisit, first: VirtualAddress,
@@ -178,41 +194,50 @@ extension AddressSpace {
         in memory: borrowing Memory, visitor: inout Visitor
     ) throws(Memory.Failure) -> Bool {
         let level = visit.level
-        let shift = format.shift(level)
+        let lastIndex = visit.visited.last
         var index = visit.visited.first
-        var holeIndex = -1
-        var absentIndex = -1
-
-        @inline(__always)
-        func start(_ index: Int) -> VirtualAddress {
-            VirtualAddress(max(visit.base.rawValue &+ UInt64(truncatingIfNeeded: index) &<< shift, first.rawValue))
-        }
-
-        while index <= visit.visited.last {
-            guard let entry = try load(index, of: visit, table, in: memory) else {
-                if absentIndex < 0 { absentIndex = index }
-                index &+= 1
+        // Loaded once and carried on: whoever finds that the next entry is not its own leaves it here.
+        var loaded = try load(index, of: visit, table, in: memory)
+        while true {
+            guard let entry = loaded else {
+                let start = index
+                repeat {
+                    index &+= 1
+                    if index > lastIndex { break }
+                    loaded = try load(index, of: visit, table, in: memory)
+                } while loaded == nil
+                visitor.absent(IndexLimits(first: start, last: index &- 1), in: visit)
+                if index > lastIndex { return true }
                 continue
             }
-            if absentIndex >= 0 {
-                visitor.absent(IndexLimits(first: absentIndex, last: index &- 1), in: visit)
-                absentIndex = -1
-            }
-            let shape = format.shape(of: entry, at: level)
-            if shape == .invalid {
-                if holeIndex < 0 { holeIndex = index }
-                index &+= 1
-                continue
-            }
-            let address = start(index)
-            if holeIndex >= 0 {
-                let end = VirtualAddress(address.rawValue &- 1)
-                let hole = holeIndex
-                holeIndex = -1
-                if visitor.hole(first: start(hole), last: end, in: visit) == .stop { return false }
-            }
+            let start = index
+            let address = max(startAddress(of: index, in: visit), first)
             let action: WalkAction
-            switch shape {
+            switch format.shape(of: entry, at: level) {
+            case .invalid:
+                while true {
+                    index &+= 1
+                    if index > lastIndex { break }
+                    loaded = try load(index, of: visit, table, in: memory)
+                    guard let next = loaded, format.shape(of: next, at: level) == .invalid else { break }
+                }
+                let end = format.last(
+                    of: entry, at: level, from: startAddress(of: index &- 1, in: visit), limit: last)
+                if visitor.hole(first: address, last: end, in: visit) == .stop { return false }
+                if index > lastIndex { return true }
+                continue
+            case .leaf where Visitor.joinsLeaves:
+                let run = try joinedLeaves(entry, at: index, of: visit, table, address, in: memory)
+                let end = format.last(
+                    of: entry, at: level, from: startAddress(of: run.nextIndex &- 1, in: visit), limit: last)
+                let indexes = IndexLimits(first: index, last: run.nextIndex &- 1)
+                action = visitor.leaves(entry, format, at: indexes, in: visit, first: address, last: end)
+                if action == .proceed || action == .skip {
+                    if run.nextIndex > lastIndex { return true }
+                    index = run.nextIndex
+                    loaded = run.next
+                    continue
+                }
             case .leaf:
                 let end = format.last(of: entry, at: level, from: address, limit: last)
                 action = visitor.leaf(entry, format, at: index, in: visit, first: address, last: end)
@@ -228,18 +253,51 @@ extension AddressSpace {
                 action = visitor.malformed(entry, format, at: index, in: visit, first: address)
             }
             switch action {
-            case .proceed, .skip: index &+= 1
-            case .again: break
+            case .proceed, .skip:
+                index = start &+ 1
+                if index > lastIndex { return true }
+            case .again: index = start
             case .stop: return false
             }
+            loaded = try load(index, of: visit, table, in: memory)
         }
-        if absentIndex >= 0 { visitor.absent(IndexLimits(first: absentIndex, last: visit.visited.last), in: visit) }
-        if holeIndex >= 0 {
-            let end = visit.base.rawValue &+ (UInt64(truncatingIfNeeded: visit.visited.last) &<< shift)
-            let holeLast = VirtualAddress(min(end | ((1 &<< shift) &- 1), last.rawValue))
-            if visitor.hole(first: start(holeIndex), last: holeLast, in: visit) == .stop { return false }
+    }
+
+    @inlinable
+    func startAddress(of index: Int, in visit: TableVisit) -> VirtualAddress {
+        VirtualAddress(
+            visit.base.rawValue &+ UInt64(truncatingIfNeeded: index) &<< format.shift(visit.level))
+    }
+
+    /// Follows leaves that continue one another.
+    ///
+    /// - Returns: The index behind the last of them, and the entry that was loaded from there: `nil` behind the last index
+    ///   that the walk visits, or where the memory has no entry.
+    @inlinable
+    @inline(__always)
+    func joinedLeaves<Memory: TableMemory & ~Copyable & ~Escapable>(
+        _ entry: Entry, at index: Int, of visit: TableVisit, _ table: Memory.Table?, _ address: VirtualAddress,
+        in memory: borrowing Memory
+    ) throws(Memory.Failure) -> (nextIndex: Int, next: Entry?) {
+        let level = visit.level
+        let lastIndex = visit.visited.last
+        let slotBytes: UInt64 = 1 &<< format.shift(level)
+        let bits = format.attributeBits(of: entry, at: level)
+        var nextIndex = index &+ 1
+        var nextAddress = startAddress(of: nextIndex, in: visit).rawValue
+        var nextPhysical =
+            format.physical(of: entry, at: level, for: address).rawValue &+ (nextAddress &- address.rawValue)
+        while nextIndex <= lastIndex {
+            let loaded = try load(nextIndex, of: visit, table, in: memory)
+            guard let next = loaded, format.shape(of: next, at: level) == .leaf,
+                format.attributeBits(of: next, at: level) == bits,
+                format.physical(of: next, at: level, for: VirtualAddress(nextAddress)).rawValue == nextPhysical
+            else { return (nextIndex, loaded) }
+            nextIndex &+= 1
+            nextAddress &+= slotBytes
+            nextPhysical &+= slotBytes
         }
-        return true
+        return (nextIndex, nil)
     }
 
     /// - Returns: `nil` where the memory does not have the entry.

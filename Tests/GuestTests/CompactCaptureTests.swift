@@ -73,6 +73,7 @@ struct CompactCaptureTests {
 }
 
 extension GuestCapture {
-    static let x86 = all.filter { $0.name.hasPrefix("x86_64") || $0.name.hasPrefix("i386") }
+    var isX86: Bool { name.hasPrefix("x86_64") || name.hasPrefix("i386") }
+    static let x86 = all.filter(\.isX86)
     static let riscv = all.filter { $0.name.hasPrefix("riscv64") }
 }

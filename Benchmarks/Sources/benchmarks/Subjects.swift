@@ -54,9 +54,11 @@ private struct RunSum: PageWalkVisitor {
     var flags: EntryFlags = []
     var sum: UInt64 = 0
 
-    mutating func leaf(
-        _ entry: Entry, _ format: X86_64, at index: Int, in visit: borrowing TableVisit, first: VirtualAddress,
-        last: VirtualAddress
+    static var joinsLeaves: Bool { true }
+
+    mutating func leaves(
+        _ entry: Entry, _ format: X86_64, at indexes: IndexLimits, in visit: borrowing TableVisit,
+        first: VirtualAddress, last: VirtualAddress
     ) -> WalkAction {
         let place = format.physical(of: entry, at: visit.level, for: first).rawValue
         let bits = format.attributeBits(of: entry, at: visit.level)
