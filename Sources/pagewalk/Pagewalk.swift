@@ -23,7 +23,7 @@ struct Pagewalk: ParsableCommand {
             """,
         version: "0.1.0",
         subcommands: [
-            Info.self, Roots.self, Translate.self, Dump.self, Find.self, Stats.self, Audit.self, 
+            Info.self, Roots.self, Translate.self, Dump.self, Find.self, Stats.self, Audit.self, Extract.self,
             Formats.self,
         ])
 
