@@ -35,4 +35,18 @@ public enum ELFMachine {
             return name.hasPrefix("arm") ? arm : nil
         }
     }
+
+    /// The `e_machine` told by a CPU's general registers: the size of its `NT_PRSTATUS`, where that says it.
+    static func ofStatus(_ notes: [Note], is64Bit: Bool) -> UInt16? {
+        guard let status = notes.first(where: { $0.name == "CORE" && $0.type == 1 }) else { return nil }
+        switch (is64Bit, status.bytes.count) {
+        case (true, 392): return aarch64
+        case (true, 504): return ppc64
+        case (true, 376): return riscv
+        case (true, 336) where notes.contains { $0.name == "QEMU" }: return x86_64
+        case (false, 148): return arm
+        case (false, 144): return i386
+        default: return nil
+        }
+    }
 }

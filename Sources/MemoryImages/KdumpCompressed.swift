@@ -59,7 +59,8 @@ struct KdumpCompressed {
         }
         self.header = header
         self.notes = notes
-        machine = ELFMachine.named(header.machineName)
+        machine =
+            ELFMachine.named(header.machineName) ?? ELFMachine.ofStatus(notes, is64Bit: header.is64Bit)
         vmcoreinfo = notes.first { $0.name == "VMCOREINFO" }.map { VMCoreInfo($0.bytes) }
         let order = header.byteOrder == .little ? "little" : "big"
         kind = "kdump-compressed \(header.is64Bit ? 64 : 32)-bit \(order)-endian\(flattened ? ", flattened" : "")"

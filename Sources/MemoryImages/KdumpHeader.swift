@@ -65,15 +65,14 @@ struct KdumpHeader {
         bitmapOffset = (1 + UInt64(layout.subHeaderBlocks)) * blockBytes
         descriptorOffset = bitmapOffset + UInt64(bitmapBlocks) * blockBytes
         guard dump.contains(0, bitmapOffset) else { throw failure(blockBytes, "sub header", .truncated) }
-        guard dump.contains(bitmapOffset, descriptorOffset - bitmapOffset) else {
-            throw failure(bitmapOffset, "bitmaps", .truncated)
-        }
-
         let sub = SubHeader(dump, at: blockBytes, is64Bit: is64Bit, order)
         if version >= 2, let split = sub.split, split != 0 {
             throw failure(
                 blockBytes, "sub header (split)",
                 .unsupported("one part of a dump that was split: join the parts with makedumpfile --reassemble"))
+        }
+        guard dump.contains(bitmapOffset, descriptorOffset - bitmapOffset) else {
+            throw failure(bitmapOffset, "bitmaps", .truncated)
         }
         vmcoreinfo = version >= 3 ? sub.vmcoreinfo : nil
         notes = version >= 4 ? sub.notes : nil

@@ -55,6 +55,11 @@ public struct MemoryImage: Sendable {
         }
     }
 
+    /// The bytes of `range` before the first that is absent.
+    public func bytes(of range: PhysicalRange) -> [UInt8] {
+        bytes(at: range.first, count: Int(clamping: range.byteCount ?? .max))
+    }
+
     /// Opens an image. The container is told by its first bytes; one compressed with zstd or gzip is decompressed to an
     /// unlinked temporary file first.
     ///

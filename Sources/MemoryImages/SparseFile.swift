@@ -18,14 +18,16 @@ struct SparseFile: ~Copyable {
     private static let blockBytes = 64 << 10
 
     init(for path: String, limit: UInt64) throws(ImageError) {
+        let directory = getenv("TMPDIR").map { String(cString: $0) }.flatMap { $0.isEmpty ? nil : $0 } ?? "/tmp"
+        var name = Array((directory + "/pagewalk-XXXXXX").utf8CString)
+        let opened = mkstemp(&name)
+        guard opened >= 0 else {
+            throw ImageError(path, "temporary file in \(directory) (TMPDIR)", .system(systemMessage()))
+        }
+        descriptor = opened
         self.path = path
         self.limit = limit
-        directory = getenv("TMPDIR").map { String(cString: $0) }.flatMap { $0.isEmpty ? nil : $0 } ?? "/tmp"
-        var name = Array((directory + "/pagewalk-XXXXXX").utf8CString)
-        descriptor = mkstemp(&name)
-        guard descriptor >= 0 else {
-            throw ImageError(path, "temporary file in \(directory)", .system(systemMessage()))
-        }
+        self.directory = directory
         unlink(name)
     }
 
