@@ -3,7 +3,7 @@ import PageTables
 
 extension ImageDescription {
     /// The JSON of a description that names `roots`.
-    static func json(architecture: Architecture, byteOrder: ByteOrder?, roots: [Root]) -> [UInt8] {
+    static func json(architecture: Architecture, byteOrder: ByteOrder?, roots: [MemoryImages.Root]) -> [UInt8] {
         let form = WrittenDescription(
             architecture: architecture.rawValue, byteOrder: byteOrder.map { $0 == .big ? "big" : "little" },
             roots: roots.map { root in
