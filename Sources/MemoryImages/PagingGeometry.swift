@@ -18,6 +18,8 @@ public struct PagingGeometry: Sendable {
     /// From the highest level that a space can have down to the leaf table.
     public let levels: [LevelGeometry]
     public let notions: FormatNotions
+    /// How many memory types entries can name, among them one that the format leaves open.
+    public let memoryTypeCount: Int
 }
 
 extension Paging {
@@ -56,6 +58,6 @@ extension Paging {
                     level: level, log2Entries: Int(format.indexBits(level)), log2Bytes: Int(format.shift(level)),
                     leafSizes: format.leafSizes(level))
             },
-            notions: Format.notions)
+            notions: Format.notions, memoryTypeCount: Set((0...UInt8.max).map { format.memoryType($0) }).count)
     }
 }

@@ -36,9 +36,12 @@ extension VMCoreInfo {
             default: return nil
             }
             let table = virtual &- UInt64(bitPattern: offset)
-            // 52-bit output where the kernel was built for 52-bit addresses: the tables then say so themselves with
-            // bits that are zero otherwise. With 4 and 16 KiB pages that is a mode (TCR.DS) that VMCOREINFO does not name.
-            let tcr = (UInt64(bitPattern: size) & 63) << 16 | granule.tg1 << 30 | 5 << 32 | 1 << 7
+            // Addresses of more than 48 bits need descriptors of 52 bits: a mode (TCR.DS) with 4 and 16 KiB pages, a width
+            // of physical addresses (TCR.IPS) with 64 KiB. VMCOREINFO names neither.
+            let isWide = size < 16
+            let wide: UInt64 = isWide && page != 65536 ? 1 << 59 : 0
+            let width: UInt64 = isWide ? 6 : 5
+            let tcr = (UInt64(bitPattern: size) & 63) << 16 | granule.tg1 << 30 | width << 32 | wide | 1 << 7
             return (Registers([("TTBR1_EL1", table), ("TCR_EL1", tcr)]), granule.paging)
         case .riscv64:
             guard let offset = number("va_kernel_pa_offset"), let bits = number("VA_BITS") else { return nil }
