@@ -20,7 +20,7 @@ extension CPURegisters {
     /// CR1 CR7 CR13 PSW.MASK PSW.ADDRESS PREFIX`. Empty for the others: their dumps have none.
     static func parse(_ notes: [Note], machine: UInt16?, _ order: ByteOrder) -> [CPURegisters] {
         switch machine {
-        case ELFMachine.x86_64, ELFMachine.i386: x86(notes, order)
+        case ELFMachine.amd64, ELFMachine.i386: x86(notes, order)
         case ELFMachine.s390: s390x(notes, order)
         case nil where notes.contains { $0.name == "QEMU" }: x86(notes, order)
         case nil where notes.contains { $0.name == "LINUX" && $0.type == S390Note.controlRegisters }:

@@ -17,6 +17,8 @@ struct DumpBytes: Sendable {
 
     static let flattenedMagic = Array("makedumpfile".utf8) + [0, 0, 0, 0]
     private static let flattenedHeaderBytes: UInt64 = 4096
+    /// Real writers put some 16 KiB into a record: enough for hundreds of gigabytes.
+    private static let recordLimit = 1 << 24
 
     /// The bytes of the file itself.
     init(plain file: MappedFile) {
@@ -47,6 +49,11 @@ struct DumpBytes: Sendable {
             guard offset <= UInt64(Int64.max), size <= UInt64(Int64.max) - offset else {
                 warnings.addTruncation(
                     at: place, "flattened record (offset, size)", "impossible: the rest of the file is ignored")
+                break
+            }
+            guard records.count < Self.recordLimit else {
+                warnings.addTruncation(
+                    at: place, "flattened record", "more than \(Self.recordLimit): the rest of the file is ignored")
                 break
             }
             place += 16

@@ -15,7 +15,7 @@ public enum ELFMachine {
     public static var ppc64: UInt16 { 21 }
     public static var s390: UInt16 { 22 }
     public static var arm: UInt16 { 40 }
-    public static var x86_64: UInt16 { 62 }
+    public static var amd64: UInt16 { 62 }
     public static var aarch64: UInt16 { 183 }
     public static var riscv: UInt16 { 243 }
 
@@ -24,7 +24,7 @@ public enum ELFMachine {
     static func named(_ machine: String) -> UInt16? {
         let name = machine.lowercased()
         switch name {
-        case "x86_64": return x86_64
+        case "x86_64": return amd64
         case "i386", "i486", "i586", "i686": return i386
         case "s390x", "s390": return s390
         case "aarch64", "aarch64_be", "arm64": return aarch64
@@ -43,7 +43,7 @@ public enum ELFMachine {
         case (true, 392): return aarch64
         case (true, 504): return ppc64
         case (true, 376): return riscv
-        case (true, 336) where notes.contains { $0.name == "QEMU" }: return x86_64
+        case (true, 336) where notes.contains { $0.name == "QEMU" }: return amd64
         case (false, 148): return arm
         case (false, 144): return i386
         default: return nil

@@ -134,6 +134,9 @@ struct ELFHeader {
                 file.path, at: offset, "program headers (\(total) of \(stride) bytes)",
                 offset >= UInt64(file.byteCount) ? .behindEnd : .truncated)
         }
+        guard total <= Extent.limit else {
+            throw invalid(offset, "program headers", "\(total) are more than the \(Extent.limit) that are read")
+        }
         self.is64Bit = is64Bit
         byteOrder = order
         self.type = type
@@ -175,7 +178,7 @@ struct ELFProgramHeader {
         guard physical != (is64Bit ? UInt64.max : UInt64(UInt32.max)) else { return nil }
         let piece = FilePiece(
             physical: physical, offset: fileOffset, byteCount: fileBytes, place: place,
-            name: "program header \(number)", fields: ("p_paddr", "p_offset", "p_filesz"))
+            kind: "program header", number: number, fields: ("p_paddr", "p_offset", "p_filesz"))
         return piece.extent(file, &warnings)
     }
 }

@@ -81,7 +81,9 @@ public struct ELFCoreWriter: Sendable {
         let order = byteOrder
         let count = UInt64(ranges.count) + 1
         let many = count >= UInt64(ELF.manyProgramHeaders)
-        guard count <= UInt64(UInt32.max) else { throw ImageError(path, "ranges", .invalid("more than ELF can count")) }
+        guard count <= Extent.limit else {
+            throw ImageError(path, "ranges", .invalid("\(count) are more than the \(Extent.limit) that are read"))
+        }
         let sectionOffset = Self.headerBytes + count * Self.programHeaderBytes
         let noteOffset = sectionOffset + (many ? 64 : 0)
 

@@ -6,6 +6,10 @@ struct Extent: Hashable, Sendable {
     /// Where the content of `first` is.
     var source: UInt64
 
+    /// The most pieces of memory that an image may have. Real ones have thousands; without a bound, a small file that
+    /// decompresses to billions of headers would take all memory.
+    static var limit: UInt64 { 1 << 22 }
+
     /// Whether `next` continues this extent in both worlds.
     func continues(in next: Extent) -> Bool {
         last != .max && last + 1 == next.first && source &+ (last - first) &+ 1 == next.source

@@ -5,8 +5,11 @@ struct FilePiece {
     let byteCount: UInt64
     /// Where the claim is made, and what messages call it and its fields.
     let place: UInt64?
-    let name: String
+    let kind: String
+    let number: UInt64
     let fields: (physical: String, offset: String, byteCount: String)
+
+    private var name: String { "\(kind) \(number)" }
 
     /// What of it is really there; anything less than claimed is a warning.
     func extent(_ file: MappedFile, _ warnings: inout ImageWarnings) -> Extent? {

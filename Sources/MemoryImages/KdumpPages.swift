@@ -3,7 +3,7 @@ import PageTables
 /// The pages of a kdump-compressed dump, found by page frame and decompressed.
 ///
 /// The place of a page's descriptor is the number of pages in the dump before it, counted over the bitmap with the help
-/// of a count for every 512 frames: memory in proportion to the bitmap, never to what a header claims.
+/// of a count for every 4096 frames: memory in proportion to the bitmap, never to what a header claims.
 final class KdumpPages: @unchecked Sendable {
     // Unchecked because of the pointer: it is to memory that is never written after `init`.
 
@@ -18,11 +18,13 @@ final class KdumpPages: @unchecked Sendable {
     private let frameLimit: UInt64
     private let bitmap: UnsafeRawBufferPointer
     private let ownsBitmap: Bool
-    /// Set bits before every 512th.
+    /// Set bits before every 4096th.
     private let counts: [UInt64]
 
     private static let descriptorBytes: UInt64 = 24
-    private static let framesPerCount: UInt64 = 512
+    private static let framesPerCount: UInt64 = 4096
+    /// Enough for 128 TiB in pages of 4 KiB; a bound for what a small file may decompress to.
+    private static let bitmapLimit: UInt64 = 4 << 30
 
     init(_ dump: DumpBytes, _ header: KdumpHeader, _ warnings: inout ImageWarnings) throws(ImageError) {
         self.dump = dump
@@ -46,8 +48,10 @@ final class KdumpPages: @unchecked Sendable {
         }
         bitmapBytes = min(bitmapBytes, needed)
         frameLimit = min(header.frameLimit, bitmapBytes * 8)
-        guard bitmapBytes > 0 else {
-            throw ImageError(dump.file.path, "max_mapnr", .invalid("a dump without page frames"))
+        guard bitmapBytes > 0, bitmapBytes <= Self.bitmapLimit else {
+            throw ImageError(
+                dump.file.path, "max_mapnr",
+                .invalid("\(frameLimit) page frames are none, or more than the \(Self.bitmapLimit * 8) that are read"))
         }
 
         if let pointer = dump.pointer(at: bitmapOffset, count: bitmapBytes) {
@@ -64,11 +68,11 @@ final class KdumpPages: @unchecked Sendable {
         }
 
         var counts: [UInt64] = []
-        counts.reserveCapacity(bitmap.count / 64 + 1)
+        counts.reserveCapacity(bitmap.count / 512 + 1)
         var total: UInt64 = 0
         var offset = 0
         while offset < bitmap.count {
-            if offset % 64 == 0 { counts.append(total) }
+            if offset % 512 == 0 { counts.append(total) }
             total += UInt64(Self.word(bitmap, offset).nonzeroBitCount)
             offset += 8
         }
@@ -102,7 +106,7 @@ final class KdumpPages: @unchecked Sendable {
         let word = Self.word(bitmap, Int(frame / 64) * 8)
         guard word >> (frame % 64) & 1 == 1 else { return nil }
         var rank = counts[Int(frame / Self.framesPerCount)]
-        var offset = Int(frame / Self.framesPerCount) * 64
+        var offset = Int(frame / Self.framesPerCount) * 512
         while offset < Int(frame / 64) * 8 {
             rank += UInt64(Self.word(bitmap, offset).nonzeroBitCount)
             offset += 8

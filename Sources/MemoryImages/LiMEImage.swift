@@ -13,9 +13,9 @@ struct LiMEImage {
         var warnings = ImageWarnings()
         var extents: [Extent] = []
         var offset: UInt64 = 0
-        var number = 0
+        var number: UInt64 = 0
         while offset < UInt64(file.byteCount) {
-            let name = "LiME header \(number)"
+            var name: String { "LiME header \(number)" }
             guard file.contains(offset, Self.headerBytes), let version: UInt32 = file.integer(at: offset + 4, .little),
                 let first: UInt64 = file.integer(at: offset + 8, .little),
                 let last: UInt64 = file.integer(at: offset + 16, .little)
@@ -27,9 +27,14 @@ struct LiMEImage {
                 warnings.addTruncation(at: offset, name, "not a header of version 1: what follows is ignored")
                 break
             }
+            guard number < Extent.limit else {
+                warnings.addTruncation(at: offset, name, "more than are read: what follows is ignored")
+                break
+            }
             let count = last - first + 1
             let piece = FilePiece(
-                physical: first, offset: offset + Self.headerBytes, byteCount: count, place: offset, name: name,
+                physical: first, offset: offset + Self.headerBytes, byteCount: count, place: offset,
+                kind: "LiME header", number: number,
                 fields: ("s_addr", "s_addr", "e_addr"))
             if let extent = piece.extent(file, &warnings) { extents.append(extent) }
             let (next, overflow) = (offset + Self.headerBytes).addingReportingOverflow(count)

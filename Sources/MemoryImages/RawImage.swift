@@ -28,7 +28,7 @@ struct RawImage {
                 physical: segment.physical.rawValue, offset: segment.offset,
                 byteCount: segment.byteCount
                     ?? (UInt64(file.byteCount) - min(UInt64(file.byteCount), segment.offset)),
-                place: nil, name: "raw segment \(number)", fields: ("physical", "offset", "bytes"))
+                place: nil, kind: "raw segment", number: UInt64(number), fields: ("physical", "offset", "bytes"))
             if let extent = piece.extent(file, &warnings) { extents.append(extent) }
         }
         let (disjoint, overlapped) = Extent.disjoint(extents)

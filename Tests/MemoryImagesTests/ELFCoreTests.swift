@@ -8,7 +8,7 @@ import Testing
     @Test func `A compact capture of x86-64 has its notes, registers, VMCOREINFO and segments`() throws {
         let image = try Fixture.capture("x86_64-4level")
         #expect(image.kind == "ELF64 little-endian core, zstd")
-        #expect(image.machine == ELFMachine.x86_64)
+        #expect(image.machine == ELFMachine.amd64)
         #expect(image.byteOrder == .little)
         #expect(image.warnings.isEmpty)
         #expect(image.physicalRanges.count == 6946)

@@ -25,7 +25,7 @@ import Testing
         }
         #expect(compared > 1 << 20)
         #expect(dump.warnings.isEmpty)
-        #expect(dump.machine == ELFMachine.x86_64)
+        #expect(dump.machine == ELFMachine.amd64)
         #expect(dump.cpus == capture.cpus)
         #expect(dump.notes == capture.notes)
         #expect(dump.vmcoreinfo == capture.vmcoreinfo)
