@@ -305,9 +305,10 @@ extension AddressSpace {
     func load<Memory: TableMemory & ~Copyable & ~Escapable>(
         _ index: Int, of visit: TableVisit, _ table: Memory.Table?, in memory: borrowing Memory
     ) throws(Memory.Failure) -> Entry? {
-        if let table { return try memory.load(format, table, index: index &- visit.visited.first) }
-        let offset = UInt64(truncatingIfNeeded: index &* Format.entryBytes)
         do throws(Memory.Failure) {
+            // A table that was found may still lack entries: an image can end within it.
+            if let table { return try memory.load(format, table, index: index &- visit.visited.first) }
+            let offset = UInt64(truncatingIfNeeded: index &* Format.entryBytes)
             return try memory.load(format, PhysicalAddress(visit.table.rawValue &+ offset))
         } catch {
             if !memory.isAbsence(error) { try raise(error) }
