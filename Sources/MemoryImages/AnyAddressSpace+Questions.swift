@@ -46,7 +46,8 @@ extension AnyAddressSpace {
 
     /// Reads the tables below a range of addresses; tables that are not in the image are oddities of the survey.
     public func survey(
-        _ range: VirtualRange = .all, view: View, in contents: MemoryImage.Contents, limits: SurveyLimits = SurveyLimits()
+        _ range: VirtualRange = .all, view: View, in contents: MemoryImage.Contents,
+        limits: SurveyLimits = SurveyLimits()
     ) -> Survey {
         switch contents {
         case .segments(let memory):

@@ -113,7 +113,7 @@ public struct ELFCoreWriter: Sendable {
         programHeader(ELF.programHeaderNote, 0, noteOffset, 0, UInt64(noteBytes.count))
         var offset = noteOffset + UInt64(noteBytes.count)
         for range in ranges {
-            guard let bytes = range.byteCount, case let (end, overflow) = offset.addingReportingOverflow(bytes),
+            guard let bytes = range.byteCount, case (let end, let overflow) = offset.addingReportingOverflow(bytes),
                 !overflow
             else { throw ImageError(path, "physical range \(range)", .invalid("larger than any file")) }
             programHeader(ELF.programHeaderLoad, 7, offset, range.first.rawValue, bytes)

@@ -34,7 +34,9 @@ public struct ImageDescription: Sendable {
     /// - Throws: `ImageError` that names the file and the field.
     public init(path: String) throws(ImageError) {
         let file = try MappedFile(path: path)
-        guard file.byteCount <= Self.largestFile else { throw ImageError(path, .tooLarge(limit: UInt64(Self.largestFile))) }
+        guard file.byteCount <= Self.largestFile else {
+            throw ImageError(path, .tooLarge(limit: UInt64(Self.largestFile)))
+        }
         try self.init(json: file.bytes(at: 0, count: UInt64(file.byteCount)) ?? [], path: path)
     }
 
@@ -53,7 +55,9 @@ public struct ImageDescription: Sendable {
             ImageError(path, field, .invalid(reason))
         }
         func number(_ text: String, _ field: String) throws(ImageError) -> UInt64 {
-            guard let value = UInt64(hexadecimal: text) else { throw fail(field, "'\(text)' is not a hexadecimal number") }
+            guard let value = UInt64(hexadecimal: text) else {
+                throw fail(field, "'\(text)' is not a hexadecimal number")
+            }
             return value
         }
         func registers(_ values: [String: String]?, _ field: String) throws(ImageError) -> Registers {

@@ -80,7 +80,8 @@ public struct InspectedImage: Sendable {
         guard let value = UInt64(hexadecimal: text) else {
             let names = roots.map(\.name).joined(separator: ", ")
             throw RootResolutionError(
-                root: text, reason: "no such name and no hexadecimal value; the roots are \(names.isEmpty ? "none" : names)")
+                root: text,
+                reason: "no such name and no hexadecimal value; the roots are \(names.isEmpty ? "none" : names)")
         }
         guard let architecture else {
             throw RootResolutionError(root: text, reason: "the image does not say its architecture (--paging does)")

@@ -13,7 +13,8 @@ struct RootFinder {
     private(set) var modes = Registers()
 
     init(
-        image: MemoryImage, description: ImageDescription?, resolver: RootResolver, paging: Paging?, overrides: Registers
+        image: MemoryImage, description: ImageDescription?, resolver: RootResolver, paging: Paging?,
+        overrides: Registers
     ) {
         self.image = image
         self.description = description
@@ -28,7 +29,11 @@ struct RootFinder {
             add(root.registers, root.name, root.process, .description, root.paging, root.levels, isNamed: true)
         }
         for cpu in image.cpus { addRoots(of: cpu) }
-        addKernel()
+        if let information = image.vmcoreinfo {
+            addKernel(information)
+        } else if roots.isEmpty && problems.isEmpty, let information = image.scanForVMCoreInfo() {
+            addKernel(information)
+        }
     }
 
     private mutating func learnModes(_ registers: Registers) {
@@ -51,7 +56,9 @@ struct RootFinder {
                 guard !roots.contains(where: { $0.name == name }) else { return }
                 // A register may point into memory that the image leaves out: then nobody can walk from it.
                 guard image.missingTopTable(of: space) == nil else { return }
-                guard !roots.contains(where: { Set($0.space.trees) == Set(space.trees) }) else { return }
+                // What a CPU ran is of interest only if no name tells it; the kernel's name always does.
+                let isKnown = roots.contains { Set($0.space.trees) == Set(space.trees) }
+                guard !isKnown || name == Self.kernel else { return }
             }
             roots.append(Root(name: name, process: process, registers: registers, source: source, space: space))
         } catch {
@@ -68,7 +75,7 @@ struct RootFinder {
             // Notes have no EFER: what a description knows of it holds for all.
             add(modes.overridden(by: known), name, nil, .cpuNotes, nil, nil, isNamed: false)
         case .s390x:
-            for (register, name) in [("CR1", name), ("CR13", "kernel")] {
+            for (register, name) in [("CR1", name), ("CR13", Self.kernel)] {
                 guard let value = known[register] else { continue }
                 var registers = Registers([("ASCE", value)])
                 registers["CR0"] = known["CR0"]
@@ -78,15 +85,17 @@ struct RootFinder {
         }
     }
 
-    private mutating func addKernel() {
+    private static let kernel = "kernel"
+
+    private mutating func addKernel(_ information: VMCoreInfo) {
         guard
-            let kernel = image.vmcoreinfo?.kernelRoot(
+            let kernel = information.kernelRoot(
                 of: resolver.architecture, firstPhysical: image.physicalRanges.first?.first.rawValue,
                 load: { [image] address in
                     let bytes = image.bytes(at: PhysicalAddress(address), count: 8)
                     return bytes.count == 8 ? bytes.reduce(0) { $0 << 8 | UInt64($1) } : nil
                 })
         else { return }
-        add(kernel.registers, "kernel", nil, .vmcoreinfo, kernel.paging, nil, isNamed: false)
+        add(kernel.registers, Self.kernel, nil, .vmcoreinfo, kernel.paging, nil, isNamed: false)
     }
 }

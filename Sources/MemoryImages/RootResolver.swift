@@ -29,7 +29,8 @@ public struct RootResolver: Sendable {
     ///   - contents: Some trees describe themselves (ppc64 radix).
     /// - Throws: `RootResolutionError` if a register is missing or selects nothing.
     public func resolve(
-        _ registers: Registers, name: String, paging: Paging? = nil, levels: Int? = nil, in contents: MemoryImage.Contents
+        _ registers: Registers, name: String, paging: Paging? = nil, levels: Int? = nil,
+        in contents: MemoryImage.Contents
     ) throws(RootResolutionError) -> AnyAddressSpace {
         do throws(Problem) {
             let isGiven = paging != nil

@@ -61,11 +61,8 @@ extension VMCoreInfo {
         case .ppc64:
             guard virtual >> 60 == 0xc else { return nil }
             let table = virtual & 0x3fff_ffff_ffff_ffff
-            guard number("RADIX_MMU") == 1 else {
-                guard pageBytes == 65536 else { return nil }
-                // The kernel's own tree has a quadrant of its own, which the software format of user space is not.
-                return nil
-            }
+            // The kernel's tree of the hash MMU has a quadrant of its own, which the format of user space is not.
+            guard number("RADIX_MMU").map({ $0 == 1 }) ?? looksLikeRadix(table, load) else { return nil }
             // 52 bits of address, 2^13 entries in the root.
             let entry = 0x4000_0000_0000_00a0 | table & 0x0fff_ffff_ffff_ff00 | 13
             let paging: Paging = pageBytes == 4096 ? .ppc64Radix4K : .ppc64Radix64K
@@ -80,6 +77,16 @@ extension VMCoreInfo {
         case .riscv32, .mips64, .um:
             return nil
         }
+    }
+
+    /// Kernels before 6.12 do not say which MMU they use. Directory entries of radix trees hold the 9 index bits of the next
+    /// table; those of the hash MMU's tree hold nothing there.
+    private func looksLikeRadix(_ table: UInt64, _ load: (UInt64) -> UInt64?) -> Bool {
+        for index in 0..<(1 << 13) as Range<UInt64> {
+            guard let entry = load(table &+ index &* 8) else { return false }
+            if entry != 0 { return entry >> 62 == 2 && entry & 0x1f == 9 }
+        }
+        return false
     }
 
     /// The kernel's page size in bytes.
