@@ -7,8 +7,8 @@ import TableMemory
 /// The switch over formats happens once per question, and each question then runs in code compiled for its format and
 /// memory: nothing on a hot path is an existential.
 public enum AnyAddressSpace: Sendable {
-    case x86_64(AddressSpace<X86_64>)
-    case x86_64FiveLevel(AddressSpace<X86_64FiveLevel>)
+    case x86Long(AddressSpace<X86_64>)
+    case x86LongFiveLevel(AddressSpace<X86_64FiveLevel>)
     case x86PAE(AddressSpace<X86PAE>)
     case x86TwoLevel(AddressSpace<X86TwoLevel>)
     case s390x(AddressSpace<S390x>)
@@ -32,8 +32,8 @@ public enum AnyAddressSpace: Sendable {
     @inlinable
     func ask<Question: SpaceQuestion>(_ question: borrowing Question) -> Question.Answer {
         switch self {
-        case .x86_64(let space): question.answer(space)
-        case .x86_64FiveLevel(let space): question.answer(space)
+        case .x86Long(let space): question.answer(space)
+        case .x86LongFiveLevel(let space): question.answer(space)
         case .x86PAE(let space): question.answer(space)
         case .x86TwoLevel(let space): question.answer(space)
         case .s390x(let space): question.answer(space)
@@ -57,8 +57,8 @@ public enum AnyAddressSpace: Sendable {
 
     public var paging: Paging {
         switch self {
-        case .x86_64: .x86_64
-        case .x86_64FiveLevel: .x86_64FiveLevel
+        case .x86Long: .x86Long
+        case .x86LongFiveLevel: .x86LongFiveLevel
         case .x86PAE: .x86PAE
         case .x86TwoLevel: .x86TwoLevel
         case .s390x: .s390x

@@ -2,8 +2,8 @@ import PageTables
 
 /// The formats by name: what commands and descriptions say.
 public enum Paging: String, CaseIterable, Sendable {
-    case x86_64 = "x86-64"
-    case x86_64FiveLevel = "x86-64-5level"
+    case x86Long = "x86-64"
+    case x86LongFiveLevel = "x86-64-5level"
     case x86PAE = "x86-pae"
     case x86TwoLevel = "x86-2level"
     case s390x
@@ -26,7 +26,7 @@ public enum Paging: String, CaseIterable, Sendable {
     /// The register whose value alone names a root of the format.
     public var rootRegister: String {
         switch self {
-        case .x86_64, .x86_64FiveLevel, .x86PAE, .x86TwoLevel: "CR3"
+        case .x86Long, .x86LongFiveLevel, .x86PAE, .x86TwoLevel: "CR3"
         case .s390x: "ASCE"
         case .arm64Granule4K, .arm64Granule16K, .arm64Granule64K: "TTBR0_EL1"
         case .armShort, .armLPAE: "TTBR0"
@@ -46,7 +46,7 @@ public enum Paging: String, CaseIterable, Sendable {
 
     public var architecture: Architecture {
         switch self {
-        case .x86_64, .x86_64FiveLevel: .x86_64
+        case .x86Long, .x86LongFiveLevel: .amd64
         case .x86PAE, .x86TwoLevel: .i386
         case .s390x: .s390x
         case .arm64Granule4K, .arm64Granule16K, .arm64Granule64K: .arm64
@@ -62,7 +62,7 @@ public enum Paging: String, CaseIterable, Sendable {
 
 /// Machines by the names that descriptions use.
 public enum Architecture: String, CaseIterable, Sendable {
-    case x86_64
+    case amd64 = "x86_64"
     case i386
     case arm64
     case arm
@@ -85,7 +85,7 @@ public enum Architecture: String, CaseIterable, Sendable {
     /// The register whose value alone names a root; software-walked trees need the format's name as well.
     public var rootRegister: String {
         switch self {
-        case .x86_64, .i386: "CR3"
+        case .amd64, .i386: "CR3"
         case .s390x: "ASCE"
         case .arm64: "TTBR0_EL1"
         case .arm: "TTBR0"
@@ -98,7 +98,7 @@ public enum Architecture: String, CaseIterable, Sendable {
     /// The machine of an ELF file (System V gABI, `e_machine`).
     public init?(elfMachine: UInt16, is64Bit: Bool) {
         switch elfMachine {
-        case 62: self = .x86_64
+        case 62: self = .amd64
         case 3: self = .i386
         case 22: self = .s390x
         case 183: self = .arm64

@@ -25,8 +25,8 @@ public struct PagingGeometry: Sendable {
 extension Paging {
     public var geometry: PagingGeometry {
         switch self {
-        case .x86_64: geometry(of: X86_64())
-        case .x86_64FiveLevel: geometry(of: X86_64FiveLevel())
+        case .x86Long: geometry(of: X86_64())
+        case .x86LongFiveLevel: geometry(of: X86_64FiveLevel())
         case .x86PAE: geometry(of: X86PAE())
         case .x86TwoLevel: geometry(of: X86TwoLevel())
         case .s390x: geometry(of: S390x())

@@ -71,7 +71,7 @@ struct RootFinder {
         learnModes(known)
         let name = "cpu\(cpu.cpu)"
         switch resolver.architecture {
-        case .x86_64, .i386:
+        case .amd64, .i386:
             // Notes have no EFER: what a description knows of it holds for all.
             add(modes.overridden(by: known), name, nil, .cpuNotes, nil, nil, isNamed: false)
         case .s390x:

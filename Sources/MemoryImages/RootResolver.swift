@@ -37,10 +37,10 @@ public struct RootResolver: Sendable {
             let selected: Paging
             if let paging { selected = paging } else { selected = try self.paging(registers, contents) }
             switch selected {
-            case .x86_64:
-                return .x86_64(.x86LongMode(longMode(registers), cr3: try require("CR3", registers)))
-            case .x86_64FiveLevel:
-                return .x86_64FiveLevel(.x86LongMode(longMode(registers), cr3: try require("CR3", registers)))
+            case .x86Long:
+                return .x86Long(.x86LongMode(longMode(registers), cr3: try require("CR3", registers)))
+            case .x86LongFiveLevel:
+                return .x86LongFiveLevel(.x86LongMode(longMode(registers), cr3: try require("CR3", registers)))
             case .x86PAE:
                 let format = X86PAE(noExecute: noExecute(registers))
                 return .x86PAE(.x86PAE(format, cr3: try require("CR3", registers)))
@@ -89,7 +89,7 @@ public struct RootResolver: Sendable {
     /// The format that registers select.
     private func paging(_ registers: Registers, _ contents: MemoryImage.Contents) throws(Problem) -> Paging {
         switch architecture {
-        case .x86_64, .i386: return try x86Paging(registers)
+        case .amd64, .i386: return try x86Paging(registers)
         case .s390x: return .s390x
         case .arm64: return try arm64Paging(registers)
         case .arm: return (registers["TTBCR"] ?? 0) & 1 << 31 != 0 ? .armLPAE : .armShort
@@ -116,12 +116,12 @@ public struct RootResolver: Sendable {
     private func x86Paging(_ registers: Registers) throws(Problem) -> Paging {
         if let cr0 = registers["CR0"], cr0 & 1 << 31 == 0 { throw Problem(reason: "paging is off (CR0.PG is 0)") }
         let physicalAddressExtension = registers["CR4"].map { $0 & 1 << 5 != 0 }
-        let longMode = registers["EFER"].map { $0 & 1 << 10 != 0 } ?? (architecture == .x86_64)
+        let longMode = registers["EFER"].map { $0 & 1 << 10 != 0 } ?? (architecture == .amd64)
         if physicalAddressExtension == false || physicalAddressExtension == nil && architecture == .i386 {
             return .x86TwoLevel
         }
         guard longMode else { return .x86PAE }
-        return (registers["CR4"] ?? 0) & 1 << 12 != 0 ? .x86_64FiveLevel : .x86_64
+        return (registers["CR4"] ?? 0) & 1 << 12 != 0 ? .x86LongFiveLevel : .x86Long
     }
 
     private func noExecute(_ registers: Registers) -> Bool { registers["EFER"].map { $0 & 1 << 11 != 0 } ?? true }

@@ -91,7 +91,7 @@ extension Architecture {
     /// `e_machine` (System V gABI). User-mode Linux has none of its own: the host's.
     var elfMachine: UInt16 {
         switch self {
-        case .x86_64, .um: 62
+        case .amd64, .um: 62
         case .i386: 3
         case .s390x: 22
         case .arm64: 183

@@ -15,11 +15,11 @@ extension VMCoreInfo {
     ) -> (registers: Registers, paging: Paging)? {
         guard let virtual = symbol("swapper_pg_dir") else { return nil }
         switch architecture {
-        case .x86_64:
+        case .amd64:
             guard let base = number("phys_base") else { return nil }
             let table = virtual &- 0xffff_ffff_8000_0000 &+ UInt64(bitPattern: base)
             let fiveLevels = number("pgtable_l5_enabled") == 1
-            return (Registers([("CR3", table)]), fiveLevels ? .x86_64FiveLevel : .x86_64)
+            return (Registers([("CR3", table)]), fiveLevels ? .x86LongFiveLevel : .x86Long)
         case .i386:
             guard virtual >= 0xc000_0000 else { return nil }
             let extended = self["CONFIG_X86_PAE"] == "y"

@@ -342,4 +342,3 @@ extension AddressSpace {
 @usableFromInline
 @inline(never)
 func raise<Failure: Error>(_ failure: Failure) throws(Failure) -> Never { throw failure }
-

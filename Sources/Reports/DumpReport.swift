@@ -6,6 +6,7 @@ import PageTables
 public struct DumpReport: Sendable {
     private let notions: FormatNotions
     private let memoryTypes: [MemoryType]
+    private let hasMemoryTypes: Bool
     private let style: Style
     private let digits: Int
 
@@ -13,6 +14,7 @@ public struct DumpReport: Sendable {
         notions = space.notions(in: view)
         memoryTypes = space.memoryTypes
         self.style = style
+        hasMemoryTypes = memoryTypes.contains { $0 != .unspecified }
         let top = space.trees.map(\.range.last.rawValue).max() ?? 0
         digits = top > 0xffff_ffff ? 16 : 8
     }
@@ -28,7 +30,9 @@ public struct DumpReport: Sendable {
             buffer.append(text: "physical", width: digits + 2)
             buffer.append("  ")
             buffer.append(text: "page", width: 8, right: true)
-            buffer.append("  rights  flags  memory")
+            if notions.user { buffer.append("  rights  ") } else { buffer.append("  rights") }
+            if !notions.flags.isEmpty { buffer.append("  flags") }
+            if hasMemoryTypes { buffer.append("  memory") }
         }
         buffer.newline()
     }
@@ -60,7 +64,7 @@ public struct DumpReport: Sendable {
             buffer.append(byte: rights.canWrite ? UInt8(ascii: "w") : UInt8(ascii: "-"))
             buffer.append(byte: rights.canExecute ? UInt8(ascii: "x") : UInt8(ascii: "-"))
         }
-        buffer.append("  ")
+        if !notions.flags.isEmpty { buffer.append("  ") }
         appendFlag(.accessed, UInt8(ascii: "a"), range, to: &buffer)
         appendFlag(.dirty, UInt8(ascii: "d"), range, to: &buffer)
         appendFlag(.global, UInt8(ascii: "g"), range, to: &buffer)

@@ -14,14 +14,16 @@ public struct FormatReport: Sendable {
             geometry.hasFixedDepth
             ? "\(geometry.levels.count) levels" : "up to \(geometry.levels.count) levels, folded by each root"
         buffer.append(
-            text: "  \(depth), \(geometry.entryBytes)-byte \(order)-endian entries, root \(geometry.paging.rootRegister), "
+            text:
+                "  \(depth), \(geometry.entryBytes)-byte \(order)-endian entries, root \(geometry.paging.rootRegister), "
                 + "views: hardware, linux\n")
         for level in geometry.levels {
             buffer.append("  level ")
             buffer.append(decimal: UInt64(level.level.rawValue))
             buffer.append(text: "\(1 << level.log2Entries)", width: 7, right: true)
             buffer.append(" entries of ")
-            buffer.append(text: level.log2Bytes < 64 ? PageSize(log2Bytes: level.log2Bytes).description : "16 EiB", width: 8)
+            buffer.append(
+                text: level.log2Bytes < 64 ? PageSize(log2Bytes: level.log2Bytes).description : "16 EiB", width: 8)
             let sizes = level.leafSizes.map(\.description).joined(separator: ", ")
             buffer.append(text: sizes.isEmpty ? "  tables only\n" : "  pages of \(sizes)\n")
         }

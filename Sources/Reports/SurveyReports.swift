@@ -23,7 +23,8 @@ public struct StatisticsReport: Sendable {
             buffer.append(text: "\(count.tableBytes)", width: 10, right: true)
             buffer.append(" bytes")
             buffer.append(text: "\(count.used)", width: 9, right: true)
-            buffer.append(text: " of \(count.slots) entries used (\(percent(count.occupancy))), \(count.leaves) leaves\n")
+            buffer.append(
+                text: " of \(count.slots) entries used (\(percent(count.occupancy))), \(count.leaves) leaves\n")
         }
         for size in statistics.sizes {
             buffer.append("  ")
@@ -78,8 +79,10 @@ extension Oddity {
             return "malformed entry \(entry) at \(address) (\(place)\(more)): \(reason)"
         case .loop(let table): return "table \(table) contains itself, reached again at \(address)"
         case .absent(let entries):
-            return "\(entries) entries of the level-\(position.level) table \(position.table) are not in the image (at \(address))"
-        case .repeatLeftOut(let table): return "table \(table) is mapped again at \(address); its repetition is left out"
+            return
+                "\(entries) entries of the level-\(position.level) table \(position.table) are not in the image (at \(address))"
+        case .repeatLeftOut(let table):
+            return "table \(table) is mapped again at \(address); its repetition is left out"
         }
     }
 

@@ -9,7 +9,8 @@ struct ImageOptions: ParsableArguments {
     @Argument(help: "The dump or capture.")
     var image: String
 
-    @Option(help: ArgumentHelp("Registers and named roots of the image, as JSON (default: IMAGE.json).", valueName: "file"))
+    @Option(
+        help: ArgumentHelp("Registers and named roots of the image, as JSON (default: IMAGE.json).", valueName: "file"))
     var description: String?
 
     @Option(help: ArgumentHelp("The format of the page tables; `pagewalk formats` lists them.", valueName: "format"))

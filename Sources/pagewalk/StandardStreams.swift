@@ -38,7 +38,7 @@ private func writeAll(_ bytes: [UInt8], to descriptor: Int32) {
     bytes.withUnsafeBytes { bytes in
         var rest = bytes[...]
         while !rest.isEmpty {
-            let count = unsafe_write(descriptor, rest)
+            let count = writePart(descriptor, rest)
             if count < 0 {
                 if errno == EINTR || errno == EAGAIN { continue }
                 if errno != EPIPE && descriptor == STDOUT_FILENO {
@@ -52,7 +52,7 @@ private func writeAll(_ bytes: [UInt8], to descriptor: Int32) {
     }
 }
 
-private func unsafe_write(_ descriptor: Int32, _ bytes: Slice<UnsafeRawBufferPointer>) -> Int {
+private func writePart(_ descriptor: Int32, _ bytes: Slice<UnsafeRawBufferPointer>) -> Int {
     let part = UnsafeRawBufferPointer(rebasing: bytes)
     return write(descriptor, part.baseAddress, part.count)
 }

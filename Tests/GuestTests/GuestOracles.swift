@@ -131,7 +131,8 @@ struct GuestOracles {
                     } else if owners.contains(tag.pid), tag.address == address.rawValue {
                         verdict.agreed += 1
                     } else if !isShared(address, process) {
-                        verdict.disagree("\(process.name) \(address): the page of \(tag.pid) at \(hexadecimal(tag.address))")
+                        verdict.disagree(
+                            "\(process.name) \(address): the page of \(tag.pid) at \(hexadecimal(tag.address))")
                     }
                 }
             }
@@ -152,7 +153,9 @@ struct GuestOracles {
         guard capture.has("gva2gpa.txt") else { return verdict }
         for line in try capture.lines("gva2gpa.txt") where !line.hasPrefix("#") {
             let words = line.split(separator: " ")
-            guard words.count == 3, let cpu = Int(words[0]), let address = UInt64(hexadecimal: words[1]) else { continue }
+            guard words.count == 3, let cpu = Int(words[0]), let address = UInt64(hexadecimal: words[1]) else {
+                continue
+            }
             // Where software walks the tables no register names a root, and the monitor looks into a cache of the tables of
             // whichever process ran: what it knows must be true of one of them.
             guard let root = root(ofCPU: cpu) else {

@@ -111,7 +111,8 @@ extension GuestOracles {
             let words = line.split(separator: " ")
             guard words.count == 3 else { continue }
             let ends = words[0].split(separator: "-")
-            guard ends.count == 2, let first = UInt64(ends[0], radix: 16), let bytes = UInt64(words[1], radix: 16) else {
+            guard ends.count == 2, let first = UInt64(ends[0], radix: 16), let bytes = UInt64(words[1], radix: 16)
+            else {
                 continue
             }
             for offset in stride(from: 0 as UInt64, to: bytes, by: 4096) { expected[first &+ offset] = words[2] }
@@ -126,7 +127,8 @@ extension GuestOracles {
                 if said == text[...] {
                     verdict.agreed += 1
                 } else {
-                    verdict.disagree("cpu \(cpu) \(hexadecimal(address)): \(text), the monitor says \(said ?? "nothing")")
+                    verdict.disagree(
+                        "cpu \(cpu) \(hexadecimal(address)): \(text), the monitor says \(said ?? "nothing")")
                 }
             }
         }

@@ -25,7 +25,9 @@ struct SupportMatrixTests {
         for capture in GuestCapture.all {
             let image = capture.folder.appendingPathComponent("pagetables.elf.zst").path
             let described = try capture.open("pagetables.elf.zst")
-            for paging in Set(described.roots.map(\.space.paging)) { captures[paging, default: []].append(capture.name) }
+            for paging in Set(described.roots.map(\.space.paging)) {
+                captures[paging, default: []].append(capture.name)
+            }
             for root in try InspectedImage(path: image).roots {
                 withoutDescription[root.space.paging, default: []].insert(root.source.rawValue)
             }
