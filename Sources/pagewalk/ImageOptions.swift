@@ -9,7 +9,8 @@ struct ImageOptions: ParsableArguments {
     @Argument(help: "The dump or capture.")
     var image: String
 
-    @Option(help: ArgumentHelp("Registers and named roots of the image, as JSON (default: IMAGE.json).", valueName: "file"))
+    @Option(
+        help: ArgumentHelp("Registers and named roots of the image, as JSON (default: IMAGE.json).", valueName: "file"))
     var description: String?
 
     @Option(help: ArgumentHelp("The format of the page tables; `pagewalk formats` lists them.", valueName: "format"))
@@ -60,6 +61,18 @@ func address(_ text: some StringProtocol, _ what: String) throws -> UInt64 {
 struct RootOptions: ParsableArguments {
     @Option(help: ArgumentHelp("A root's name, or the value of its register.", valueName: "name|value"))
     var root: String?
+}
+
+/// Which root of an image, or all of them.
+struct RootsOptions: ParsableArguments {
+    @OptionGroup var one: RootOptions
+
+    @Flag(help: "All roots, one after the other.")
+    var allRoots = false
+
+    func validate() throws {
+        if allRoots && one.root != nil { throw ValidationError("--root and --all-roots exclude each other") }
+    }
 }
 
 struct ViewOptions: ParsableArguments {
