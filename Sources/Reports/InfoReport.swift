@@ -30,6 +30,7 @@ public struct InfoReport: Sendable {
         }
         row("notes", "\(image.notes.count)")
         row("description", inspected.description == nil ? "none" : "\(inspected.description?.roots.count ?? 0) roots")
+        for warning in image.warnings { row("warning", warning) }
         row("roots", "\(inspected.roots.count)")
         if !inspected.roots.isEmpty {
             buffer.newline()

@@ -63,6 +63,18 @@ struct RootOptions: ParsableArguments {
     var root: String?
 }
 
+/// Which root of an image, or all of them.
+struct RootsOptions: ParsableArguments {
+    @OptionGroup var one: RootOptions
+
+    @Flag(help: "All roots, one after the other.")
+    var allRoots = false
+
+    func validate() throws {
+        if allRoots && one.root != nil { throw ValidationError("--root and --all-roots exclude each other") }
+    }
+}
+
 struct ViewOptions: ParsableArguments {
     @Option(help: "What the MMU would do (hardware), or what Linux means (linux).")
     var view: View = .hardware

@@ -8,8 +8,13 @@ extension InspectedImage {
     ///
     /// - Throws: With status 2 and the list of roots, if there are several and none was named.
     func select(_ options: RootOptions) throws -> Root {
-        if let text = options.root { return try walkable(root(text)) }
-        if let root = try rootOfOverrides() { return try walkable(root) }
+        let asked: Root?
+        do throws(RootResolutionError) {
+            asked = if let text = options.root { try root(text) } else { try rootOfOverrides() }
+        } catch {
+            throw InputError("\(image.path): \(error)")
+        }
+        if let asked { return try walkable(asked) }
         switch roots.count {
         case 1: return try walkable(roots[0])
         case 0: throw noRoots()
@@ -41,12 +46,16 @@ extension InspectedImage {
         return root
     }
 
-    /// Says what was found wrong with the image so far.
+    /// Says in one line what was found wrong with the image so far.
     ///
     /// - Throws: With status 2 if some of the image could not be read, after the results that could be had.
     func finish(openingWarnings: Int) throws {
-        for warning in image.warnings { StandardError.write(text: "pagewalk: \(image.path): \(warning)\n") }
-        if image.isTruncated || image.warnings.count > openingWarnings { throw ExitCode(2) }
+        let warnings = image.warnings
+        if let first = warnings.first {
+            let more = warnings.count > 1 ? " (`pagewalk info` says what else)" : ""
+            StandardError.write(text: "pagewalk: \(image.path): \(first)\(more)\n")
+        }
+        if image.isTruncated || warnings.count > openingWarnings { throw ExitCode(2) }
     }
 
     /// Asks several roots, and goes on if one cannot be walked.

@@ -16,21 +16,18 @@ struct Audit: ParsableCommand {
             """)
 
     @OptionGroup var imageOptions: ImageOptions
-    @OptionGroup var rootOptions: RootOptions
+    @OptionGroup var rootOptions: RootsOptions
     @OptionGroup var viewOptions: ViewOptions
     @OptionGroup var jsonOptions: JSONOptions
-
-    @Flag(help: "All roots, one after the other.")
-    var allRoots = false
 
     func run() throws {
         let inspected = try imageOptions.open()
         let openingWarnings = inspected.image.warnings.count
-        if allRoots {
+        if rootOptions.allRoots {
             guard !inspected.roots.isEmpty else { throw inspected.noRoots() }
             try inspected.forEach(inspected.roots) { audit($0, of: inspected) }
         } else {
-            audit(try inspected.select(rootOptions), of: inspected)
+            audit(try inspected.select(rootOptions.one), of: inspected)
         }
         try inspected.finish(openingWarnings: openingWarnings)
     }

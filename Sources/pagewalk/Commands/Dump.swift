@@ -17,13 +17,10 @@ struct Dump: ParsableCommand {
             """)
 
     @OptionGroup var imageOptions: ImageOptions
-    @OptionGroup var rootOptions: RootOptions
+    @OptionGroup var rootOptions: RootsOptions
     @OptionGroup var rangeOptions: AddressRangeOptions
     @OptionGroup var viewOptions: ViewOptions
     @OptionGroup var jsonOptions: JSONOptions
-
-    @Flag(help: "All roots, one after the other.")
-    var allRoots = false
 
     @Flag(help: "Show the holes between ranges as well.")
     var holes = false
@@ -31,11 +28,11 @@ struct Dump: ParsableCommand {
     func run() throws {
         let inspected = try imageOptions.open()
         let openingWarnings = inspected.image.warnings.count
-        if allRoots {
+        if rootOptions.allRoots {
             guard !inspected.roots.isEmpty else { throw inspected.noRoots() }
             try inspected.forEach(inspected.roots) { try dump($0, of: inspected, named: true) }
         } else {
-            try dump(try inspected.select(rootOptions), of: inspected, named: false)
+            try dump(try inspected.select(rootOptions.one), of: inspected, named: false)
         }
         try inspected.finish(openingWarnings: openingWarnings)
     }

@@ -17,12 +17,9 @@ struct Find: ParsableCommand {
             """)
 
     @OptionGroup var imageOptions: ImageOptions
-    @OptionGroup var rootOptions: RootOptions
+    @OptionGroup var rootOptions: RootsOptions
     @OptionGroup var viewOptions: ViewOptions
     @OptionGroup var jsonOptions: JSONOptions
-
-    @Flag(help: "All roots, one after the other.")
-    var allRoots = false
 
     @Argument(help: "Physical addresses or ranges.")
     var physical: [String]
@@ -31,11 +28,11 @@ struct Find: ParsableCommand {
         let inspected = try imageOptions.open()
         let openingWarnings = inspected.image.warnings.count
         let targets = try physical.map(target)
-        if allRoots {
+        if rootOptions.allRoots {
             guard !inspected.roots.isEmpty else { throw inspected.noRoots() }
             try inspected.forEach(inspected.roots) { find(targets, in: $0, of: inspected, named: true) }
         } else {
-            find(targets, in: try inspected.select(rootOptions), of: inspected, named: false)
+            find(targets, in: try inspected.select(rootOptions.one), of: inspected, named: false)
         }
         try inspected.finish(openingWarnings: openingWarnings)
     }
