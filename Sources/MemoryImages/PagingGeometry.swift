@@ -13,6 +13,8 @@ public struct PagingGeometry: Sendable {
     public let paging: Paging
     public let entryBytes: Int
     public let byteOrder: ByteOrder
+    /// Of Linux's five levels, from the leaf table up: which a walk goes through without a load, and who decides it.
+    public let folding: [Folding]
     /// Whether the number of levels is the format's or each address space's own.
     public let hasFixedDepth: Bool
     /// From the highest level that a space can have down to the leaf table.
@@ -51,7 +53,7 @@ extension Paging {
     private func geometry<Format: PageTableFormat>(of format: Format) -> PagingGeometry {
         PagingGeometry(
             paging: self, entryBytes: Format.entryBytes, byteOrder: format.byteOrder,
-            hasFixedDepth: Format.fixedTopLevel != nil,
+            folding: (0..<5).map { Format.folding(of: Level($0)) }, hasFixedDepth: Format.fixedTopLevel != nil,
             levels: (0...Format.highestLevel.rawValue).reversed().map { number in
                 let level = Level(number)
                 return PagingGeometry.LevelGeometry(

@@ -14,6 +14,7 @@ public struct LinuxView<Base: LinuxPageTableFormat>: PageTableFormat {
     public static var fixedTopLevel: Level? { Base.fixedTopLevel }
     @inlinable
     public static var highestLevel: Level { Base.highestLevel }
+    public static func folding(of level: Level) -> Folding { Base.folding(of: level) }
     public static var notions: FormatNotions {
         FormatNotions(
             flags: Base.notions.flags.union([.accessed, .dirty]), user: Base.notions.user,

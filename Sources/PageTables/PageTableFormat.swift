@@ -18,6 +18,8 @@ public protocol PageTableFormat: Sendable {
     static var fixedTopLevel: Level? { get }
     /// The highest level that any space of the format can have.
     static var highestLevel: Level { get }
+    /// Whether spaces of the format have tables of a level, where Linux knows five levels.
+    static func folding(of level: Level) -> Folding
     /// Which of `EntryFlags` and which rights the format knows at all; reports leave out the others.
     static var notions: FormatNotions { get }
 
@@ -66,6 +68,16 @@ public protocol PageTableFormat: Sendable {
     func canonical(_ content: EntryContent, _ attributes: EntryAttributes, at level: Level) -> UInt64
 }
 
+/// Whether there are tables of a level. A level without tables is *folded*: a walk goes through it without a load.
+public enum Folding: String, Sendable {
+    /// Every space has tables of the level.
+    case never
+    /// No space has them: what a build decides for all.
+    case statically
+    /// Each space, or each boot of a kernel, has them or not: a walker must not take ranges from constants.
+    case atRunTime
+}
+
 /// What a format can express.
 public struct FormatNotions: Sendable {
     public var flags: EntryFlags
@@ -84,6 +96,9 @@ public struct FormatNotions: Sendable {
 extension PageTableFormat {
     @inlinable
     public static var entryBytes: Int { 8 }
+
+    /// That of a format whose depth is the same in every kernel that uses it.
+    public static func folding(of level: Level) -> Folding { level <= highestLevel ? .never : .statically }
 
     @inlinable
     public func entryCount(_ level: Level) -> Int { 1 &<< Int(truncatingIfNeeded: indexBits(level)) }

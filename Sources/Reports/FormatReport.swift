@@ -17,6 +17,8 @@ public struct FormatReport: Sendable {
             text:
                 "  \(depth), \(geometry.entryBytes)-byte \(order)-endian entries, root \(geometry.paging.rootRegister), "
                 + "views: hardware, linux\n")
+        let folded = Self.foldedLevels(geometry)
+        if !folded.isEmpty { buffer.append(text: "  folded levels: \(folded)\n") }
         for level in geometry.levels {
             buffer.append("  level ")
             buffer.append(decimal: UInt64(level.level.rawValue))
@@ -27,6 +29,16 @@ public struct FormatReport: Sendable {
             let sizes = level.leafSizes.map(\.description).joined(separator: ", ")
             buffer.append(text: sizes.isEmpty ? "  tables only\n" : "  pages of \(sizes)\n")
         }
+    }
+
+    /// `2, 3, 4 at run time`: which of Linux's five levels are folded, and when that is decided.
+    public static func foldedLevels(_ geometry: PagingGeometry) -> String {
+        func levels(_ folding: Folding, _ words: String) -> String? {
+            let numbers = geometry.folding.indices.filter { geometry.folding[$0] == folding }.map { "\($0)" }
+            return numbers.isEmpty ? nil : numbers.joined(separator: ", ") + words
+        }
+        return [levels(.statically, " statically"), levels(.atRunTime, " at run time")].compactMap(\.self)
+            .joined(separator: "; ")
     }
 
     public func appendJSON(_ geometry: PagingGeometry, to buffer: inout ReportBuffer) {
@@ -43,6 +55,8 @@ public struct FormatReport: Sendable {
                 line.number("log2BytesPerEntry", level.log2Bytes)
                 line.strings("leafSizes", level.leafSizes.map { "\($0.bytes)" })
             }
+            line.strings(
+                "folding", geometry.folding.enumerated().map { ("\($0.offset)", $0.element.rawValue) })
             line.strings("views", View.allCases.map(\.rawValue))
             line.flag("user", geometry.notions.user)
             line.flag("execute", geometry.notions.execute)

@@ -44,6 +44,8 @@ struct ImageOptions: ParsableArguments {
         }
         var base: UInt64?
         if let rawBase { base = try address(rawBase, "--raw-base") }
+        let progress = Progress("opening \(image)")
+        defer { progress.done() }
         return try InspectedImage(
             path: image, descriptionPath: description, paging: format, overrides: overrides, rawBase: base)
     }

@@ -121,6 +121,11 @@ public struct Arm64<Granule: Arm64Granule>: PageTableFormat {
     public static var highestLevel: Level { Granule.highestLevel }
     public static var notions: FormatNotions { FormatNotions(flags: [.accessed, .dirty, .global]) }
 
+    /// TxSZ decides, of each half: two levels at least.
+    public static func folding(of level: Level) -> Folding {
+        level > highestLevel ? .statically : level.rawValue < 2 ? .never : .atRunTime
+    }
+
     @inlinable
     public func shift(_ level: Level) -> UInt64 {
         Granule.log2Bytes &+ (Granule.log2Bytes &- 3) &* UInt64(truncatingIfNeeded: level.rawValue)

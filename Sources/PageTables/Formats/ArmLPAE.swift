@@ -34,6 +34,11 @@ public struct ArmLPAE: PageTableFormat {
     public static var highestLevel: Level { Level(2) }
     public static var notions: FormatNotions { FormatNotions(flags: [.accessed, .global]) }
 
+    /// A half that is small enough starts at the second level.
+    public static func folding(of level: Level) -> Folding {
+        level > highestLevel ? .statically : level == highestLevel ? .atRunTime : .never
+    }
+
     @inlinable
     public func shift(_ level: Level) -> UInt64 { 12 &+ 9 &* UInt64(truncatingIfNeeded: level.rawValue) }
     @inlinable

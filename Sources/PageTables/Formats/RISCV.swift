@@ -48,6 +48,9 @@ public struct RISCV<Levels: Depth>: PageTableFormat {
     public static var highestLevel: Level { Levels.topLevel }
     public static var notions: FormatNotions { FormatNotions(flags: [.accessed, .dirty, .global]) }
 
+    /// Linux builds for Sv57 and folds down to what the processor has.
+    public static func folding(of level: Level) -> Folding { level <= highestLevel ? .never : .atRunTime }
+
     @inlinable
     public var byteOrder: ByteOrder { .little }
     @inlinable

@@ -74,6 +74,9 @@ public struct S390x: PageTableFormat {
     /// References and changes are recorded in storage keys, not in entries.
     public static var notions: FormatNotions { FormatNotions(flags: [], user: false) }
 
+    /// Each space has its own depth, two levels at least, and Linux lets it grow.
+    public static func folding(of level: Level) -> Folding { level.rawValue < 2 ? .never : .atRunTime }
+
     @inlinable
     public var byteOrder: ByteOrder { .big }
     @inlinable

@@ -43,6 +43,9 @@ public struct X86LongMode<Levels: Depth>: PageTableFormat {
     public static var highestLevel: Level { Levels.topLevel }
     public static var notions: FormatNotions { FormatNotions(flags: [.accessed, .dirty, .global]) }
 
+    /// Linux builds for five levels and folds the fifth where the processor lacks it.
+    public static func folding(of level: Level) -> Folding { level <= highestLevel ? .never : .atRunTime }
+
     @inlinable
     public var byteOrder: ByteOrder { .little }
     @inlinable
