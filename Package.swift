@@ -17,6 +17,7 @@ let package = Package(
         .library(name: "PageTables", targets: ["PageTables"]),
         .library(name: "TableMemory", targets: ["TableMemory"]),
         .library(name: "PageTableWalk", targets: ["PageTableWalk"]),
+        .library(name: "VirtualMemory", targets: ["VirtualMemory"]),
         .library(name: "MemoryImages", targets: ["MemoryImages"]),
         .library(name: "Reports", targets: ["Reports"]),
         .executable(name: "pagewalk", targets: ["pagewalk"]),
@@ -28,6 +29,9 @@ let package = Package(
         .target(name: "PageTables", swiftSettings: strict + embedded),
         .target(name: "TableMemory", dependencies: ["PageTables"], swiftSettings: strict + embedded),
         .target(name: "PageTableWalk", dependencies: ["PageTables", "TableMemory"], swiftSettings: strict),
+        .target(
+            name: "VirtualMemory", dependencies: ["PageTables", "TableMemory", "PageTableWalk"],
+            swiftSettings: strict),
         .systemLibrary(
             name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"]), .brew(["zlib"])]),
         .systemLibrary(
@@ -60,6 +64,10 @@ let package = Package(
         .testTarget(
             name: "GuestTests",
             dependencies: ["PageTables", "TableMemory", "PageTableWalk", "MemoryImages", "Reports"],
+            swiftSettings: strict),
+        .testTarget(
+            name: "VirtualMemoryTests",
+            dependencies: ["PageTables", "TableMemory", "PageTableWalk", "VirtualMemory"],
             swiftSettings: strict),
         .testTarget(name: "CommandLineTests", dependencies: ["pagewalk"], swiftSettings: strict),
     ],

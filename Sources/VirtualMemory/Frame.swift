@@ -1,0 +1,98 @@
+import PageTables
+
+/// A frame of physical memory by its number: its address divided by the size of a frame.
+public struct Frame: Hashable, Comparable, Sendable {
+    public let number: UInt32
+
+    @inlinable
+    public init(_ number: UInt32) { self.number = number }
+
+    @inlinable
+    public static func < (left: Frame, right: Frame) -> Bool { left.number < right.number }
+}
+
+/// How many frames a block has, as a logarithm: order 0 is one frame.
+public struct FrameOrder: Hashable, Comparable, Sendable {
+    public let rawValue: UInt8
+
+    /// - Precondition: `rawValue` is at most `FrameOrder.largest`.
+    @inlinable
+    public init(_ rawValue: Int) {
+        precondition(rawValue >= 0 && rawValue <= Self.largest, "a block of frames has at most 2^20 of them")
+        self.rawValue = UInt8(truncatingIfNeeded: rawValue)
+    }
+
+    /// 2^20 frames: 4 GiB of 4 KiB frames, more than any leaf that is mapped as a whole.
+    @inlinable
+    public static var largest: Int { 20 }
+
+    @inlinable
+    public static var single: FrameOrder { FrameOrder(0) }
+
+    @inlinable
+    public static func < (left: FrameOrder, right: FrameOrder) -> Bool { left.rawValue < right.rawValue }
+
+    @inlinable
+    public var frameCount: UInt32 { 1 &<< UInt32(rawValue) }
+}
+
+/// The frames of a memory: which there are, and where each one's descriptor is.
+///
+/// Descriptors lie in the memory itself, as words, because lock-free readers look at them.
+public struct FrameMap: Sendable {
+    /// log2 of the bytes of a frame: 12, or 16 on machines of 64 KiB pages.
+    public let log2FrameBytes: UInt8
+    /// The first frame that is handed out; those below hold descriptors and other bookkeeping.
+    public let first: Frame
+    public let frameCount: UInt32
+    @usableFromInline
+    let descriptors: PhysicalAddress
+
+    /// - Parameters:
+    ///   - descriptors: `FrameDescriptor.byteCount` bytes for each frame, zero, aligned to 64.
+    /// - Precondition: The frames' addresses fit into 64 bits.
+    public init(log2FrameBytes: UInt8, first: Frame, frameCount: UInt32, descriptors: PhysicalAddress) {
+        precondition(descriptors.rawValue % 64 == 0, "frame descriptors are aligned to 64 bytes")
+        precondition(log2FrameBytes >= 12 && log2FrameBytes <= 16, "a frame has 4 KiB to 64 KiB")
+        let (end, overflow) = first.number.addingReportingOverflow(frameCount)
+        precondition(!overflow && end < .max, "frame numbers have 32 bits")
+        self.log2FrameBytes = log2FrameBytes
+        self.first = first
+        self.frameCount = frameCount
+        self.descriptors = descriptors
+    }
+
+    @inlinable
+    public func contains(_ frame: Frame) -> Bool {
+        frame.number >= first.number && frame.number &- first.number < frameCount
+    }
+
+    /// The frame of an address; `nil` if it is none of the map's.
+    @inlinable
+    public func frame(of address: PhysicalAddress) -> Frame? {
+        let number = address.rawValue &>> UInt64(log2FrameBytes)
+        guard number <= UInt64(UInt32.max) else { return nil }
+        let frame = Frame(UInt32(truncatingIfNeeded: number))
+        return contains(frame) ? frame : nil
+    }
+
+    @inlinable
+    public func address(of frame: Frame) -> PhysicalAddress {
+        PhysicalAddress(UInt64(frame.number) &<< UInt64(log2FrameBytes))
+    }
+
+    @inlinable
+    public func range(of frame: Frame, _ order: FrameOrder) -> PhysicalRange {
+        let start = address(of: frame).rawValue
+        let bytes = UInt64(order.frameCount) &<< UInt64(log2FrameBytes)
+        return PhysicalRange(first: PhysicalAddress(start), last: PhysicalAddress(start &+ bytes &- 1))
+    }
+
+    /// - Precondition: The frame is one of the map's.
+    @inlinable
+    public func descriptor(of frame: Frame) -> FrameDescriptor {
+        precondition(contains(frame), "a frame outside the map has no descriptor")
+        let offset = UInt64(frame.number &- first.number) &* FrameDescriptor.byteCount
+        return FrameDescriptor(address: PhysicalAddress(descriptors.rawValue &+ offset))
+    }
+}

@@ -1,0 +1,78 @@
+import PageTables
+import TableMemory
+
+// What is kept of each frame, as words that any thread may look at without a lock.
+//
+// | bytes | word          | written by                                                                            |
+// |-------|---------------|---------------------------------------------------------------------------------------|
+// | 0-3   | references    | whoever takes or drops one; 0 says that the frame is free or being freed              |
+// | 4-7   | map count     | whoever maps or unmaps the frame, under the lock of the table                         |
+// | 8-11  | block         | the allocator, while nobody else can have a reference                                 |
+// | 12-15 | pins          | whoever pins a frame of a large block (of a single frame, pins are in `references`)   |
+// | 16-23 | mapping       | whoever attaches the frame to a file or an anonymous region                           |
+// | 24-31 | deferred link | freeing that waits for a grace period, and nobody else                                |
+// | 32-39 | fragments     | the allocator of tables smaller than a frame: which parts are in use or pending       |
+// | 40-47 | fragment link | the same: the list of half-used frames of a space                                     |
+// | 48-55 | table lock    | whoever changes entries of the tables in the frame                                    |
+//
+// The deferred link and the fragment link are words of their own. Linux has both in one place (`page->lru` and `rcu_head`),
+// which is why freeing tables through RCU was not possible on s390x, where two tables share a page and both want it.
+
+/// Where the words of one frame's descriptor are.
+public struct FrameDescriptor: Hashable, Sendable {
+    @usableFromInline
+    let address: PhysicalAddress
+
+    @inlinable
+    init(address: PhysicalAddress) { self.address = address }
+
+    /// One cache line.
+    @inlinable
+    public static var byteCount: UInt64 { 64 }
+
+    @inlinable
+    func word<Value: WordValue>(_ offset: UInt64) -> Word<Value> {
+        Word(PhysicalAddress(address.rawValue &+ offset))
+    }
+
+    @inlinable
+    public var references: Word<UInt32> { word(0) }
+    @inlinable
+    public var mapCount: Word<UInt32> { word(4) }
+    @inlinable
+    public var block: Word<UInt32> { word(8) }
+    @inlinable
+    public var pins: Word<UInt32> { word(12) }
+    @inlinable
+    public var mapping: Word<UInt64> { word(16) }
+    @inlinable
+    public var deferredLink: Word<UInt64> { word(24) }
+    @inlinable
+    public var fragments: Word<UInt64> { word(32) }
+    @inlinable
+    public var fragmentLink: Word<UInt64> { word(40) }
+    @inlinable
+    public var tableLock: TicketLock { TicketLock(at: PhysicalAddress(address.rawValue &+ 48)) }
+}
+
+/// The word that says which block a frame belongs to: bits 4...0 hold the order. Blocks are aligned to their size, so the
+/// order leads from any frame to the head of its block.
+public struct FrameBlock: Hashable, Sendable {
+    public let rawValue: UInt32
+
+    @inlinable
+    public init(rawValue: UInt32) { self.rawValue = rawValue }
+
+    @inlinable
+    public init(order: FrameOrder) { rawValue = UInt32(order.rawValue) }
+
+    @inlinable
+    public var order: FrameOrder { FrameOrder(min(Int(rawValue & 31), FrameOrder.largest)) }
+
+    @inlinable
+    public func head(of frame: Frame) -> Frame { Frame(frame.number & ~(order.frameCount &- 1)) }
+
+    /// Frames of a block share the head's counts.
+    @inlinable
+    public var isLarge: Bool { rawValue & 31 != 0 }
+}

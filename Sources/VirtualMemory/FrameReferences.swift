@@ -1,0 +1,148 @@
+import PageTables
+import TableMemory
+
+// How a reference to a frame is taken by somebody who holds no lock (after Linux's try_get_folio, v6.19, mm/gup.c).
+//
+// Taking:
+//   1. load the block word of the frame: it leads to the head, whose counts are the block's;
+//   2. add to the head's references unless they are zero: zero says that the block is being freed, and a frame that is
+//      being freed is not revived;                                                              [pinOnlyLiveFrame]
+//   3. load the block word again: if the block was split or freed and allocated anew in between, the reference is on the
+//      wrong head: drop it and start again.                                                     [recheckHeadAfterPin]
+// The update of step 2 is a full barrier: whoever took the reference and then looks at an entry again cannot see the entry
+// from before.
+//
+// Dropping: subtract; whoever brings the references to zero owns the block and must free it.
+//
+// Pinning: a pin is a reference that says "somebody reads or writes through a physical address for long". Of a single frame
+// pins are counted in the references, `bias` for each, so that one word tells both and one update takes both; a large
+// block has a word of its own for them.
+
+extension SafetyRule {
+    @inlinable
+    public static var pinOnlyLiveFrame: SafetyRule {
+        SafetyRule(
+            name: "pinOnlyLiveFrame",
+            demand: "A reference without a lock is taken only while the count is not zero.",
+            history:
+                "A count that is raised from zero belongs to a frame that the allocator is handing to somebody else.")
+    }
+
+    @inlinable
+    public static var recheckHeadAfterPin: SafetyRule {
+        SafetyRule(
+            name: "recheckHeadAfterPin",
+            demand: "After a reference was taken on the head of a block, the frame still belongs to that head.",
+            history:
+                "A block that was split in between left the reference on another frame (Linux, try_get_compound_head).")
+    }
+}
+
+/// References and pins of frames.
+public struct FrameReferences: Sendable {
+    public let map: FrameMap
+
+    @inlinable
+    public init(_ map: FrameMap) { self.map = map }
+
+    /// What one pin adds to the references of a single frame.
+    @inlinable
+    public static var bias: UInt32 { 1024 }
+
+    /// Takes `count` references on the block of a frame.
+    ///
+    /// - Returns: The head that the references are on; `nil` if the block is free or being freed.
+    /// - Complexity: One update, unless blocks are split meanwhile.
+    @inlinable
+    public func take<Memory: SharedMemory>(
+        _ count: UInt32 = 1, on frame: Frame, in memory: borrowing Memory
+    ) throws(Memory.Failure) -> Frame? {
+        let own = map.descriptor(of: frame)
+        while true {
+            let block = FrameBlock(rawValue: try memory.load(own.block, .acquire))
+            let head = block.head(of: frame)
+            guard map.contains(head) else { return nil }
+            let counts = map.descriptor(of: head)
+            guard try raise(counts.references, by: count, in: memory) else { return nil }
+            var isStill = true
+            if memory.enforces(.recheckHeadAfterPin) {
+                isStill = try memory.load(own.block, .acquire) == block.rawValue
+            }
+            if isStill { return head }
+            _ = try drop(count, on: head, in: memory)
+        }
+    }
+
+    /// - Returns: False if the references were zero, and then they still are.
+    @inlinable
+    func raise<Memory: SharedMemory>(
+        _ references: Word<UInt32>, by count: UInt32, in memory: borrowing Memory
+    ) throws(Memory.Failure) -> Bool {
+        if memory.enforces(.pinOnlyLiveFrame) {
+            return try memory.addUnlessZero(count, to: references, .full) != nil
+        }
+        _ = try memory.add(count, to: references, .full)
+        return true
+    }
+
+    /// Adds references to a block that the caller has one on already.
+    @inlinable
+    public func addMore<Memory: SharedMemory>(
+        _ count: UInt32, onHead head: Frame, in memory: borrowing Memory
+    ) throws(Memory.Failure) {
+        _ = try memory.add(count, to: map.descriptor(of: head).references, .relaxed)
+    }
+
+    /// Drops references.
+    ///
+    /// - Returns: True if they were the last: the caller must free the block.
+    @inlinable
+    public func drop<Memory: SharedMemory>(
+        _ count: UInt32 = 1, on head: Frame, in memory: borrowing Memory
+    ) throws(Memory.Failure) -> Bool {
+        let before = try memory.add(0 &- count, to: map.descriptor(of: head).references, .acquireRelease)
+        return before == count
+    }
+
+    /// Turns `count` references into pins.
+    @inlinable
+    public func pin<Memory: SharedMemory>(
+        _ count: UInt32 = 1, referenced head: Frame, in memory: borrowing Memory
+    ) throws(Memory.Failure) {
+        let counts = map.descriptor(of: head)
+        let block = FrameBlock(rawValue: try memory.load(counts.block, .relaxed))
+        if block.isLarge {
+            _ = try memory.add(count, to: counts.pins, .full)
+        } else {
+            _ = try memory.add(count &* (Self.bias &- 1), to: counts.references, .full)
+        }
+    }
+
+    /// Drops pins and the references under them.
+    ///
+    /// - Returns: True if they were the last references: the caller must free the block.
+    @inlinable
+    public func unpin<Memory: SharedMemory>(
+        _ count: UInt32 = 1, on head: Frame, in memory: borrowing Memory
+    ) throws(Memory.Failure) -> Bool {
+        let counts = map.descriptor(of: head)
+        let block = FrameBlock(rawValue: try memory.load(counts.block, .relaxed))
+        if block.isLarge {
+            _ = try memory.add(0 &- count, to: counts.pins, .release)
+            return try drop(count, on: head, in: memory)
+        }
+        return try drop(count &* Self.bias, on: head, in: memory)
+    }
+
+    /// Whether a block may be pinned: exact for large blocks; of a single frame, many plain references look like a pin.
+    /// Never wrong in saying no.
+    @inlinable
+    public func mayBePinned<Memory: SharedMemory>(
+        _ head: Frame, in memory: borrowing Memory
+    ) throws(Memory.Failure) -> Bool {
+        let counts = map.descriptor(of: head)
+        let block = FrameBlock(rawValue: try memory.load(counts.block, .relaxed))
+        if block.isLarge { return try memory.load(counts.pins, .acquire) != 0 }
+        return try memory.load(counts.references, .acquire) >= Self.bias
+    }
+}
