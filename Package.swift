@@ -19,6 +19,7 @@ let package = Package(
         .library(name: "PageTableWalk", targets: ["PageTableWalk"]),
         .library(name: "MemoryImages", targets: ["MemoryImages"]),
         .library(name: "Reports", targets: ["Reports"]),
+        .library(name: "Interleaving", targets: ["Interleaving"]),
         .executable(name: "pagewalk", targets: ["pagewalk"]),
     ],
     dependencies: [
@@ -43,6 +44,8 @@ let package = Package(
             name: "Reports",
             dependencies: ["PageTables", "TableMemory", "PageTableWalk", "MemoryImages"],
             swiftSettings: strict),
+        .target(name: "CFiber"),
+        .target(name: "Interleaving", dependencies: ["CFiber"], swiftSettings: strict),
         .executableTarget(
             name: "pagewalk",
             dependencies: [
@@ -61,6 +64,7 @@ let package = Package(
             name: "GuestTests",
             dependencies: ["PageTables", "TableMemory", "PageTableWalk", "MemoryImages", "Reports"],
             swiftSettings: strict),
+        .testTarget(name: "InterleavingTests", dependencies: ["Interleaving"], swiftSettings: strict),
         .testTarget(name: "CommandLineTests", dependencies: ["pagewalk"], swiftSettings: strict),
     ],
     swiftLanguageModes: [.v6]
