@@ -20,6 +20,9 @@ let package = Package(
         .library(name: "VirtualMemory", targets: ["VirtualMemory"]),
         .library(name: "MemoryImages", targets: ["MemoryImages"]),
         .library(name: "Reports", targets: ["Reports"]),
+        .library(name: "Interleaving", targets: ["Interleaving"]),
+        .library(name: "ExploredMemory", targets: ["ExploredMemory"]),
+        .library(name: "RaceScenarios", targets: ["RaceScenarios"]),
         .executable(name: "pagewalk", targets: ["pagewalk"]),
     ],
     dependencies: [
@@ -47,6 +50,16 @@ let package = Package(
             name: "Reports",
             dependencies: ["PageTables", "TableMemory", "PageTableWalk", "MemoryImages"],
             swiftSettings: strict),
+        .target(name: "CFiber"),
+        .target(name: "Interleaving", dependencies: ["CFiber"], swiftSettings: strict),
+        .target(
+            name: "ExploredMemory", dependencies: ["PageTables", "TableMemory", "Interleaving"], swiftSettings: strict),
+        .target(
+            name: "RaceScenarios",
+            dependencies: [
+                "PageTables", "TableMemory", "PageTableWalk", "VirtualMemory", "Interleaving", "ExploredMemory",
+            ],
+            swiftSettings: strict),
         .executableTarget(
             name: "pagewalk",
             dependencies: [
@@ -69,6 +82,10 @@ let package = Package(
             name: "VirtualMemoryTests",
             dependencies: ["PageTables", "TableMemory", "PageTableWalk", "VirtualMemory"],
             swiftSettings: strict),
+        .testTarget(
+            name: "RaceScenariosTests",
+            dependencies: ["TableMemory", "Interleaving", "ExploredMemory", "RaceScenarios"], swiftSettings: strict),
+        .testTarget(name: "InterleavingTests", dependencies: ["Interleaving"], swiftSettings: strict),
         .testTarget(name: "CommandLineTests", dependencies: ["pagewalk"], swiftSettings: strict),
     ],
     swiftLanguageModes: [.v6]

@@ -1,0 +1,94 @@
+/// Names what an access touches: a word, a lock, a processor's interrupt flag, whatever two threads may quarrel about.
+///
+/// Numbers below 2^63 are the program's own; ``Execution/newObject()`` hands out those above. A program must name the same
+/// object by the same number in every execution.
+public struct ObjectID: Hashable, Comparable, BitwiseCopyable, Sendable, CustomStringConvertible {
+    public let rawValue: UInt64
+
+    @inlinable
+    public init(_ rawValue: UInt64) { self.rawValue = rawValue }
+
+    public static func < (left: ObjectID, right: ObjectID) -> Bool { left.rawValue < right.rawValue }
+
+    public var description: String {
+        rawValue >> 63 == 0 ? "object \(rawValue)" : "object #\(rawValue & (1 << 63 - 1))"
+    }
+}
+
+/// What a step does to its objects. Two steps of different threads are dependent, and are explored in both orders, if they
+/// share an object and one of them writes.
+public enum AccessKind: UInt8, BitwiseCopyable, Sendable {
+    /// Changes nothing.
+    case read
+    /// Changes the object without looking at it.
+    case write
+    /// Looks and changes. One that turns out to change nothing (a failed compare-exchange) says so with
+    /// ``Execution/changedNothing()`` and counts as a read.
+    case readModifyWrite
+    /// Takes something exclusive, when it is free. Only a matching `release` can make it free.
+    case acquire
+    /// Gives back what this thread acquired.
+    case release
+    /// Waits for a condition over the objects and changes nothing.
+    case wait
+    /// Changes the object so that a waiting thread may become able to go on and never the reverse (a thread has ended,
+    /// a flag that is set once).
+    case signal
+    /// Depends on every other step.
+    case global
+    /// Depends on none: a place to stop at in a counterexample.
+    case local
+
+    @inline(__always)
+    var writes: Bool {
+        switch self {
+        case .write, .readModifyWrite, .acquire, .release, .signal, .global: true
+        case .read, .wait, .local: false
+        }
+    }
+
+    /// Whether what the thread does next may depend on what this step saw.
+    @inline(__always)
+    var looks: Bool {
+        switch self {
+        case .read, .readModifyWrite, .wait, .global: true
+        case .write, .acquire, .release, .signal, .local: false
+        }
+    }
+
+    /// Whether the step may have to wait until it can be taken.
+    @inline(__always)
+    var waits: Bool { self == .acquire || self == .wait }
+
+    /// Whether there can be a state in which `self` and a waiting `later` could both be taken.
+    @inline(__always)
+    func mayBeEnabled(with later: AccessKind) -> Bool {
+        !(self == .release && later == .acquire) && !(self == .signal && later == .wait)
+    }
+}
+
+/// An access to shared state, announced before it happens.
+public struct Access: BitwiseCopyable, Sendable {
+    public var kind: AccessKind
+    public var object: ObjectID
+    /// The rule or protocol step that this access belongs to; printed in counterexamples.
+    public var rule: StaticString
+    public var fileID: StaticString
+    public var line: UInt
+
+    @inlinable
+    public init(
+        _ kind: AccessKind, _ object: ObjectID, rule: StaticString = "", fileID: StaticString = #fileID,
+        line: UInt = #line
+    ) {
+        self.kind = kind
+        self.object = object
+        self.rule = rule
+        self.fileID = fileID
+        self.line = line
+    }
+}
+
+/// Thrown by every scheduling point of an execution that is over, so that its threads unwind and release what they own.
+/// Let it pass; code that catches everything must rethrow this.
+public struct Abandoned: Error {}

@@ -1,0 +1,121 @@
+/// One step of an execution.
+struct Event: BitwiseCopyable {
+    var object: UInt64
+    /// What its thread had done and seen before, for comparing symmetric threads.
+    var historyBefore: UInt64
+    /// The thread's previous event; for its first, the event of the thread that spawned it. -1: none.
+    var previous: Int32
+    /// How many steps its thread had taken before.
+    var ordinal: Int32
+    var furtherStart: Int32
+    var furtherCount: Int32
+    /// Which decision of the scheduler chose it.
+    var decision: Int32
+    var thread: UInt8
+    var kind: AccessKind
+    var wrote: Bool
+
+    /// Whether the step touches memory that steps of other threads may touch.
+    @inline(__always)
+    var isShared: Bool { kind != .local }
+}
+
+/// Why a fiber gave control back.
+enum Request: UInt8, BitwiseCopyable {
+    case step
+    case choice
+    /// The fiber is asked whether its condition holds now.
+    case evaluation
+    case finished
+}
+
+/// What the engine knows of one thread.
+struct ThreadState: BitwiseCopyable {
+    var fiber: OpaquePointer
+    /// The announced access.
+    var object: UInt64 = 0
+    var further: UnsafeMutablePointer<UInt64>
+    var furtherCapacity: Int32
+    var furtherCount: Int32 = 0
+    var kind = AccessKind.local
+    var request = Request.finished
+    /// The announced access waits for a condition that is false.
+    var isBlocked = false
+    /// The announced access waits for any change of what the thread has read (`pause`).
+    var isPausing = false
+    /// The last step may have seen something that the program did not report.
+    var hasUnreported = false
+    /// Threads of one `spawn(count:)` have the same number. -1: none.
+    var group: Int32 = -1
+    var history: UInt64 = 0
+    var steps: Int32 = 0
+    var lastEvent: Int32 = -1
+    /// The first event since the last pause.
+    var lastPause: Int32 = -1
+    /// A choice's number of alternatives, then the one that was chosen.
+    var choice: Int = 0
+}
+
+/// The state of an execution that fibers and scheduler share: in raw memory behind one pointer, see `RawArray`.
+struct Core: ~Copyable {
+    static var maximumThreads: Int { 64 }
+    /// The fiber that runs set-up and final checks.
+    static var setup: Int { 64 }
+    static var nobody: Int { 65 }
+
+    let threads: UnsafeMutablePointer<ThreadState>
+    var threadCount = 0
+    var fiberCount = 0
+    var current = Core.nobody
+    /// Each scheduling point throws: a violation was found, or the execution is being abandoned.
+    var isStopping = false
+    /// All threads have ended and final checks run.
+    var isChecking = false
+    /// Whether steps are recorded for printing.
+    var isRecording = false
+    /// How often a stopping execution was told so.
+    var refusals = 0
+
+    // Sets of threads, a bit each.
+    var unstarted: UInt64 = 0
+    /// At a step, enabled or not.
+    var pending: UInt64 = 0
+    /// At a step that may have to wait.
+    var waiting: UInt64 = 0
+    /// At a step that must wait now.
+    var blocked: UInt64 = 0
+    var daemons: UInt64 = 0
+    /// Threads of a symmetric group.
+    var grouped: UInt64 = 0
+
+    var groups: Int32 = 0
+    var objects: UInt64 = 0
+    var events = RawArray<Event>()
+    var further = RawArray<UInt64>()
+    /// The schedule so far: a thread, or -1 - k for alternative k of a choice.
+    var decisions = RawArray<Int32>()
+
+    init() {
+        threads = .allocate(capacity: Core.maximumThreads + 1)
+    }
+
+    deinit {
+        for thread in 0..<fiberCount { threads[thread].further.deallocate() }
+        threads.deallocate()
+    }
+}
+
+@inline(__always)
+func bit(_ thread: Int) -> UInt64 { 1 &<< UInt64(truncatingIfNeeded: thread) }
+
+@inline(__always)
+func first(_ set: UInt64) -> Int { set.trailingZeroBitCount }
+
+@inline(__always)
+func mix(_ history: UInt64, _ value: UInt64) -> UInt64 {
+    // The finaliser of SplitMix64 over a running sum: order matters, equal histories stay equal.
+    var z = (history &* 0x9e37_79b9_7f4a_7c15) ^ value
+    z = (z ^ (z &>> 30)) &* 0xbf58_476d_1ce4_e5b9
+    z = (z ^ (z &>> 27)) &* 0x94d0_49bb_1331_11eb
+    return z ^ (z &>> 31)
+}

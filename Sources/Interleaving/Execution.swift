@@ -1,0 +1,368 @@
+import CFiber
+
+/// One run of the program under exploration: what its set-up and its threads talk to.
+///
+/// Everything of one exploration runs on the thread of the operating system that called ``Explorer/explore(_:)``: threads of
+/// the program are fibers that take turns. So an execution, and whatever the program makes with it, is not `Sendable`; and
+/// between two scheduling points a thread runs alone.
+///
+/// A program must do the same whenever it is scheduled the same: no clocks, no random numbers, no addresses of memory, no
+/// iteration over a `Set`. What may vary is ``choose(_:_:fileID:line:)``. Inside a thread there is no `await`.
+public final class Execution {
+    let core: UnsafeMutablePointer<Core>
+    private let stackBytes: Int
+
+    // Used outside steps only, or at the end of an execution.
+    var program: ((Execution) throws -> Void)?
+    var bodies: [(() throws -> Void)?] = []
+    var names: [String?] = []
+    var checks: [() throws -> Void] = []
+    var violation: Violation?
+    var recorded: [Step] = []
+    var recordedNames: [String] = []
+    let words = WordStore()
+    var resources = ResourceTable()
+
+    init(stackBytes: Int) {
+        self.stackBytes = stackBytes
+        core = .allocate(capacity: 1)
+        core.initialize(to: Core())
+        (core.pointee.threads + Core.setup).initialize(to: makeThread(Core.setup))
+    }
+
+    deinit {
+        for thread in 0..<core.pointee.fiberCount { interleaving_fiber_destroy(core.pointee.threads[thread].fiber) }
+        interleaving_fiber_destroy(core.pointee.threads[Core.setup].fiber)
+        core.pointee.threads[Core.setup].further.deallocate()
+        core.deinitialize(count: 1)
+        core.deallocate()
+    }
+
+    private func makeThread(_ index: Int) -> ThreadState {
+        guard let fiber = interleaving_fiber_create(stackBytes) else {
+            fatalError("no memory for the stack of a fiber")
+        }
+        // The entry frame owns nothing: it may be the last thing that runs on this stack.
+        interleaving_fiber_prepare(
+            fiber,
+            { context, index in Unmanaged<Execution>.fromOpaque(context!)._withUnsafeGuaranteedRef { $0.run(index) } },
+            Unmanaged.passUnretained(self).toOpaque(), index)
+        return ThreadState(fiber: fiber, further: .allocate(capacity: 4), furtherCapacity: 4)
+    }
+
+    // MARK: Threads
+
+    /// Number of the thread that is running, in the order of spawning; nil in set-up and final checks.
+    public var thread: Int? { core.pointee.current < Core.maximumThreads ? core.pointee.current : nil }
+
+    /// Whether this execution is over and its threads are unwinding: every scheduling point throws ``Abandoned``.
+    public var isUnwinding: Bool { core.pointee.isStopping }
+
+    /// Adds a thread. In set-up or from a running thread; at most 64 in one execution.
+    ///
+    /// - Parameters:
+    ///   - name: heads its column in a counterexample.
+    ///   - daemon: the execution does not wait for it to end (a device, an interrupt that may come).
+    ///   - body: an error that leaves it, other than ``Abandoned``, is a violation.
+    /// - Returns: the thread's number.
+    @discardableResult
+    public func spawn(_ name: String? = nil, daemon: Bool = false, _ body: @escaping () throws -> Void) -> Int {
+        spawn(name, daemon: daemon, group: -1, body)
+    }
+
+    /// Adds `count` threads of one body that differ in nothing: executions that only swap them are explored once.
+    ///
+    /// While two of them have done and seen the same, only the one with the lower number steps. That is sound because exchanging
+    /// them changes nothing, which the program must keep true: the body must not ask for ``thread``, and neither shared state nor
+    /// properties may tell them apart. Words and locks of this module report what a thread sees; own objects
+    /// must call ``observe(_:)`` after each step that looks at shared state (a step without it just ends the reduction for that thread).
+    public func spawn(count: Int, _ name: String? = nil, _ body: @escaping () throws -> Void) {
+        let group = core.pointee.groups
+        core.pointee.groups += 1
+        for _ in 0..<count { spawn(name, daemon: false, group: count > 1 ? group : -1, body) }
+    }
+
+    @discardableResult
+    private func spawn(_ name: String?, daemon: Bool, group: Int32, _ body: @escaping () throws -> Void) -> Int {
+        let index = core.pointee.threadCount
+        precondition(index < Core.maximumThreads, "an execution has at most \(Core.maximumThreads) threads")
+        precondition(core.pointee.current != Core.nobody, "spawn outside an exploration")
+        if index == core.pointee.fiberCount {
+            (core.pointee.threads + index).initialize(to: makeThread(index))
+            core.pointee.fiberCount += 1
+        }
+        core.pointee.threadCount = index + 1
+        let state = core.pointee.threads + index
+        let parent = core.pointee.current
+        state.pointee.isBlocked = false
+        state.pointee.isPausing = false
+        state.pointee.hasUnreported = false
+        state.pointee.group = group
+        state.pointee.history = 0
+        state.pointee.steps = 0
+        state.pointee.furtherCount = 0
+        state.pointee.lastEvent = parent < Core.maximumThreads ? core.pointee.threads[parent].lastEvent : -1
+        state.pointee.lastPause = Int32(truncatingIfNeeded: core.pointee.events.count)
+        core.pointee.unstarted |= bit(index)
+        if daemon { core.pointee.daemons |= bit(index) }
+        if group >= 0 { core.pointee.grouped |= bit(index) }
+        bodies.append(body)
+        names.append(name)
+        return index
+    }
+
+    /// Adds a check that runs when all threads have ended, before leaks are looked for.
+    public func atEnd(_ check: @escaping () throws -> Void) { checks.append(check) }
+
+    /// A new object for accesses to name. The same in every execution, if the program is.
+    public func newObject() -> ObjectID {
+        core.pointee.objects += 1
+        return ObjectID(1 << 63 | core.pointee.objects)
+    }
+
+    // MARK: Scheduling points
+
+    /// Announces an access. When this returns, the calling thread has been chosen to take the step: it performs the access
+    /// and whatever else belongs to it, alone, until its next scheduling point.
+    ///
+    /// In set-up and final checks there is nothing to schedule, and it returns at once.
+    /// - Parameters:
+    ///   - further: more objects that the step accesses in the same way.
+    ///   - label: describes the step; evaluated only for a counterexample.
+    public func step(
+        _ access: Access, also further: [ObjectID] = [], _ label: @autoclosure () -> String
+    ) throws(Abandoned) {
+        let core = core
+        if core.pointee.isStopping { try refuse() }
+        let index = core.pointee.current
+        if index >= Core.maximumThreads { return requireExploration(index) }
+        let thread = core.pointee.threads + index
+        announce(thread, access, further)
+        interleaving_fiber_yield(thread.pointee.fiber)
+        if core.pointee.isStopping { try refuse() }
+        if core.pointee.isRecording { record(index, access, label()) }
+    }
+
+    /// Like ``step(_:also:_:)`` for an access of kind `acquire` or `wait` that can only be taken while `condition` holds.
+    ///
+    /// The condition may depend on the access's objects only, and on nothing a thread keeps to itself; it must not step.
+    /// A thread that waits when no other can go on is a deadlock.
+    public func wait(
+        _ access: Access, also further: [ObjectID] = [], until condition: () -> Bool, _ label: @autoclosure () -> String
+    ) throws(Abandoned) {
+        precondition(access.kind.waits, "only an acquire or a wait has a condition")
+        let core = core
+        if core.pointee.isStopping { try refuse() }
+        let index = core.pointee.current
+        if index >= Core.maximumThreads {
+            requireExploration(index)
+            if !condition() { try violate("deadlock: set-up or a final check waits: \(label())", at: access) }
+            return
+        }
+        let thread = core.pointee.threads + index
+        announce(thread, access, further)
+        try awaitTurn(thread, condition)
+        if core.pointee.isRecording { record(index, access, label()) }
+    }
+
+    /// Says that nothing will change by itself: the thread has looked and must look again (a spin loop's body).
+    ///
+    /// It goes on when another thread has written something that this thread has read since its last pause. A loop turn that
+    /// ends in a pause must have no effect but its reads; after a turn that wrote, a pause does not wait. Without a
+    /// pause a spin loop makes executions endless.
+    public func pause(fileID: StaticString = #fileID, line: UInt = #line) throws(Abandoned) {
+        let core = core
+        if core.pointee.isStopping { try refuse() }
+        let index = core.pointee.current
+        if index >= Core.maximumThreads { return requireExploration(index) }
+        let thread = core.pointee.threads + index
+        let start = thread.pointee.lastPause
+        let objects = objectsRead(by: index, since: start)
+        let access = Access(objects.isEmpty ? .local : .wait, objects.first ?? ObjectID(0), fileID: fileID, line: line)
+        announce(thread, access, Array(objects.dropFirst()))
+        if objects.isEmpty {
+            interleaving_fiber_yield(thread.pointee.fiber)
+            if core.pointee.isStopping { try refuse() }
+        } else {
+            thread.pointee.isPausing = true
+            try awaitTurn(thread) { self.hasChanged(objects, for: index, since: start) }
+            thread.pointee.isPausing = false
+            // What let the thread go on is part of the events that all agree on, not something only it has seen.
+            thread.pointee.hasUnreported = false
+        }
+        thread.pointee.lastPause = Int32(truncatingIfNeeded: core.pointee.events.count)
+        if core.pointee.isRecording { record(index, access, "pause") }
+    }
+
+    /// A value from 0 ..< alternatives; every one is explored. Not a scheduling point: it belongs to the step around it.
+    public func choose(
+        _ alternatives: Int, _ label: @autoclosure () -> String = "choose", fileID: StaticString = #fileID,
+        line: UInt = #line
+    ) throws(Abandoned) -> Int {
+        precondition(alternatives > 0, "a choice has at least one alternative")
+        let core = core
+        if core.pointee.isStopping { try refuse() }
+        let index = core.pointee.current
+        requireExploration(index)
+        let thread = core.pointee.threads + index
+        thread.pointee.request = .choice
+        thread.pointee.choice = alternatives
+        interleaving_fiber_yield(thread.pointee.fiber)
+        if core.pointee.isStopping { try refuse() }
+        let chosen = thread.pointee.choice
+        thread.pointee.history = mix(thread.pointee.history, UInt64(truncatingIfNeeded: chosen) ^ 0x63)
+        if core.pointee.isRecording {
+            record(index, Access(.local, ObjectID(0), fileID: fileID, line: line), "\(label()) → \(chosen)")
+        }
+        return chosen
+    }
+
+    /// Reports what the running step saw, for symmetric threads and counterexamples.
+    public func observe(_ value: UInt64) {
+        let index = core.pointee.current
+        guard index < Core.maximumThreads else { return }
+        core.pointee.threads[index].history = mix(core.pointee.threads[index].history, value)
+        core.pointee.threads[index].hasUnreported = false
+    }
+
+    /// Says that the running step, announced as one that writes, has changed nothing.
+    public func changedNothing() {
+        let index = core.pointee.current
+        guard index < Core.maximumThreads, !core.pointee.isStopping else { return }
+        core.pointee.events.base[Int(core.pointee.threads[index].lastEvent)].wrote = false
+    }
+
+    /// Adds to the description of the running step, once its result is known. Evaluated only for a counterexample.
+    public func note(_ text: @autoclosure () -> String) {
+        guard core.pointee.isRecording, !core.pointee.isStopping, core.pointee.current < Core.maximumThreads else {
+            return
+        }
+        recorded.withLast { $0.label += text() }
+    }
+
+    // MARK: Properties
+
+    /// Ends the execution: `property` does not hold.
+    public func violate(
+        _ property: String, fileID: StaticString = #fileID, line: UInt = #line
+    ) throws(Abandoned) -> Never {
+        report(.property, "\(property) (\(fileID):\(line))")
+        throw Abandoned()
+    }
+
+    /// Ends the execution unless `condition` holds.
+    public func require(
+        _ condition: Bool, _ property: @autoclosure () -> String, fileID: StaticString = #fileID, line: UInt = #line
+    ) throws(Abandoned) {
+        if !condition { try violate(property(), fileID: fileID, line: line) }
+    }
+
+    private func violate(_ property: String, at access: Access) throws(Abandoned) -> Never {
+        try violate(property, fileID: access.fileID, line: access.line)
+    }
+
+    /// The first violation of an execution counts; what follows it while threads unwind does not.
+    func report(_ kind: ViolationKind, _ property: String) {
+        guard !core.pointee.isStopping else { return }
+        violation = Violation(kind: kind, property: property)
+        core.pointee.isStopping = true
+    }
+
+    // MARK: Inside
+
+    @inline(__always)
+    private func announce(_ thread: UnsafeMutablePointer<ThreadState>, _ access: Access, _ further: [ObjectID]) {
+        thread.pointee.kind = access.kind
+        thread.pointee.object = access.object.rawValue
+        thread.pointee.furtherCount = 0
+        thread.pointee.request = .step
+        if !further.isEmpty { announceFurther(thread, further) }
+    }
+
+    @inline(never)
+    private func announceFurther(_ thread: UnsafeMutablePointer<ThreadState>, _ further: [ObjectID]) {
+        if further.count > Int(thread.pointee.furtherCapacity) {
+            thread.pointee.further.deallocate()
+            thread.pointee.further = .allocate(capacity: further.count)
+            thread.pointee.furtherCapacity = Int32(further.count)
+        }
+        for (index, object) in further.enumerated() { thread.pointee.further[index] = object.rawValue }
+        thread.pointee.furtherCount = Int32(further.count)
+    }
+
+    /// Yields until the thread is chosen, and answers whenever the engine asks whether the condition holds.
+    @inline(__always)
+    private func awaitTurn(
+        _ thread: UnsafeMutablePointer<ThreadState>, _ condition: () -> Bool
+    ) throws(Abandoned) {
+        thread.pointee.isBlocked = !condition()
+        while true {
+            interleaving_fiber_yield(thread.pointee.fiber)
+            if core.pointee.isStopping { try refuse() }
+            guard thread.pointee.request == .evaluation else { return }
+            thread.pointee.isBlocked = !condition()
+        }
+    }
+
+    private func requireExploration(_ index: Int) {
+        precondition(index == Core.setup || index < Core.maximumThreads, "a scheduling point outside an exploration")
+    }
+
+    /// Objects that the thread has read since an event, unless it has also written since: then none.
+    private func objectsRead(by index: Int, since start: Int32) -> [ObjectID] {
+        var objects: [ObjectID] = []
+        var event = core.pointee.threads[index].steps == 0 ? -1 : core.pointee.threads[index].lastEvent
+        while event >= start {
+            let at = core.pointee.events.base[Int(event)]
+            guard Int(at.thread) == index else { break }
+            if at.wrote { return [] }
+            if at.kind != .local {
+                for object in [at.object]
+                    + (0..<Int(at.furtherCount)).map({ core.pointee.further.base[Int(at.furtherStart) + $0] })
+                where !objects.contains(ObjectID(object)) {
+                    objects.append(ObjectID(object))
+                }
+            }
+            event = at.previous
+        }
+        return objects
+    }
+
+    /// Whether another thread has written one of the objects after this thread last read it.
+    private func hasChanged(_ objects: [ObjectID], for index: Int, since start: Int32) -> Bool {
+        var unread = objects
+        var event = core.pointee.events.count - 1
+        while event >= Int(start), !unread.isEmpty {
+            let at = core.pointee.events.base[event]
+            if at.kind == .global, Int(at.thread) != index { return true }
+            for position in -1..<Int(at.furtherCount) {
+                let object = ObjectID(
+                    position < 0 ? at.object : core.pointee.further.base[Int(at.furtherStart) + position])
+                guard at.isShared, let found = unread.firstIndex(of: object) else { continue }
+                if Int(at.thread) == index { unread.remove(at: found) } else if at.wrote { return true }
+            }
+            event -= 1
+        }
+        return false
+    }
+
+    private func record(_ thread: Int, _ access: Access, _ label: String) {
+        recorded.append(
+            Step(thread: thread, label: label, rule: "\(access.rule)", fileID: "\(access.fileID)", line: access.line))
+    }
+
+    @inline(never)
+    private func refuse() throws(Abandoned) -> Never {
+        core.pointee.refusals += 1
+        precondition(
+            core.pointee.refusals < 1_000_000, "a thread goes on after Abandoned: let the error leave the thread's body"
+        )
+        throw Abandoned()
+    }
+}
+
+extension Array {
+    fileprivate mutating func withLast(_ change: (inout Element) -> Void) {
+        if !isEmpty { change(&self[count - 1]) }
+    }
+}

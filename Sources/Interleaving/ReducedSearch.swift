@@ -1,0 +1,170 @@
+/// All executions, up to exchanging adjacent independent steps: dynamic partial-order reduction with source sets and sleep sets.
+///
+/// P. A. Abdulla, S. Aronis, B. Jonsson, K. Sagonas: Optimal dynamic partial order reduction, POPL 2014, algorithm 1.
+/// An execution is run to its end; each race in it, that is two dependent steps of different threads with nothing between them that
+/// orders them, gets its reversal noted at the decision where it must begin. Sleep sets keep what was explored from
+/// one order from being explored from the other.
+///
+/// Three things are beyond that algorithm:
+/// - *Waiting.* A step that waits for a condition may be disabled, and undone by a step that is earlier. As in C. Flanagan,
+///   P. Godefroid: Dynamic partial-order reduction for model checking software, POPL 2005, races are looked for when a thread *comes
+///   to* such a step, whether or not it can take it, and again whenever another thread writes what it waits on.
+/// - *Choices* belong to the step around them. All alternatives are explored before the step's thread is put to sleep.
+/// - *Symmetric threads*: an order is imposed that is as if the higher thread waited for the lower one to have stepped; a race
+///   cannot be reversed against it.
+struct ReducedSearch: Scheduler, ~Copyable {
+    struct Node: BitwiseCopyable {
+        var enabled: UInt64
+        /// Threads that must be tried here.
+        var backtrack: UInt64
+        /// Threads whose next step has been explored from here or from an equivalent place.
+        var sleep: UInt64
+        /// Sleeping threads whose step wrote, as it was when explored.
+        var sleepWrote: UInt64
+        /// What the current thread's step is about, to notice a program that differs from itself.
+        var object: UInt64
+        var event: Int32
+        /// The chosen thread, or the alternative of a choice.
+        var current: Int32
+        /// 0: a choice of threads; else the number of alternatives.
+        var alternatives: Int32
+        var kind: AccessKind
+        var currentWrote: Bool
+    }
+
+    private(set) var nodes = RawArray<Node>()
+    private(set) var order = HappensBefore()
+    /// Decisions taken in this execution.
+    private var depth = 0
+    /// The first decision that differs from the last execution.
+    private var changed = 0
+    private var lastThreadNode = -1
+    private var hasBegun = false
+    let firstOfThread: UnsafeMutablePointer<Int32>
+
+    init() { firstOfThread = .allocate(capacity: Core.maximumThreads) }
+
+    deinit { firstOfThread.deallocate() }
+
+    var name: String { "all executions up to commuting steps" }
+    var bound: Bound? { nil }
+
+    mutating func begin() -> Bool {
+        depth = 0
+        lastThreadNode = -1
+        order.beginExecution()
+        guard hasBegun else {
+            hasBegun = true
+            return true
+        }
+        while nodes.count > 0 {
+            let top = nodes.base + (nodes.count &- 1)
+            if top.pointee.alternatives > 0 {
+                if top.pointee.current &+ 1 < top.pointee.alternatives {
+                    top.pointee.current &+= 1
+                    changed = nodes.count &- 1
+                    return true
+                }
+            } else {
+                let done = bit(Int(top.pointee.current))
+                top.pointee.sleep |= done
+                if top.pointee.currentWrote { top.pointee.sleepWrote |= done } else { top.pointee.sleepWrote &= ~done }
+                let open = top.pointee.backtrack & ~top.pointee.sleep
+                if open != 0 {
+                    top.pointee.current = Int32(truncatingIfNeeded: first(open))
+                    top.pointee.currentWrote = false
+                    top.pointee.event = -1
+                    changed = nodes.count &- 1
+                    return true
+                }
+            }
+            nodes.removeLast()
+        }
+        return false
+    }
+
+    @inline(__always)
+    mutating func next(_ point: SchedulingPoint) -> SchedulingDecision {
+        let core = point.core
+        let thread: Int
+        if depth < nodes.count {
+            let node = nodes.base + depth
+            guard node.pointee.alternatives == 0, node.pointee.enabled == point.enabled else { return .diverged }
+            thread = Int(node.pointee.current)
+            let state = core.pointee.threads + thread
+            if node.pointee.event < 0 {
+                node.pointee.object = state.pointee.object
+                node.pointee.kind = state.pointee.kind
+            } else if node.pointee.object != state.pointee.object || node.pointee.kind != state.pointee.kind {
+                return .diverged
+            }
+            node.pointee.event = Int32(truncatingIfNeeded: core.pointee.events.count)
+        } else {
+            var sleep: UInt64 = 0
+            var sleepWrote: UInt64 = 0
+            if lastThreadNode >= 0, nodes.base[lastThreadNode].sleep != 0 {
+                let parent = nodes.base[lastThreadNode]
+                sleep = parent.sleep & ~wakes(core, Int(parent.event), parent.sleep, parent.sleepWrote)
+                sleepWrote = parent.sleepWrote & sleep
+            }
+            let awake = point.enabled & ~sleep
+            guard awake != 0 else { return .prune }
+            let previous = point.previous ?? 0
+            thread = awake & bit(previous) != 0 ? previous : first(awake)
+            let state = core.pointee.threads + thread
+            nodes.append(
+                Node(
+                    enabled: point.enabled, backtrack: bit(thread), sleep: sleep, sleepWrote: sleepWrote,
+                    object: state.pointee.object, event: Int32(truncatingIfNeeded: core.pointee.events.count),
+                    current: Int32(truncatingIfNeeded: thread), alternatives: 0, kind: state.pointee.kind,
+                    currentWrote: false))
+        }
+        lastThreadNode = depth
+        depth &+= 1
+        return .run(thread)
+    }
+
+    mutating func choose(_ alternatives: Int, _ point: SchedulingPoint) -> Int? {
+        defer { depth &+= 1 }
+        if depth < nodes.count {
+            let node = nodes.base[depth]
+            return Int(node.alternatives) == alternatives ? Int(node.current) : nil
+        }
+        nodes.append(
+            Node(
+                enabled: 0, backtrack: 0, sleep: 0, sleepWrote: 0, object: 0, event: -1, current: 0,
+                alternatives: Int32(truncatingIfNeeded: alternatives), kind: .local, currentWrote: false))
+        return 0
+    }
+
+    @inline(__always)
+    mutating func executed(_ step: Int, _ point: SchedulingPoint) {
+        let core = point.core
+        let isFresh = depth > changed
+        order.add(step, core, fresh: isFresh)
+        guard isFresh else { return }
+        let node = nodes.base + lastThreadNode
+        let event = core.pointee.events.base[step]
+        let thread = Int(event.thread)
+        if event.wrote { node.pointee.currentWrote = true }
+        if !event.kind.waits { findRaces(step, event, core) }
+        // Threads that wait for what this step wrote might have gone before it.
+        var waiting = core.pointee.waiting & node.pointee.enabled & ~bit(thread)
+        waiting &= ~(node.pointee.backtrack | node.pointee.sleep)
+        while waiting != 0, event.wrote {
+            let other = first(waiting)
+            waiting &= waiting &- 1
+            if event.kind.mayBeEnabled(with: core.pointee.threads[other].kind), core.pointee.sharesObject(event, other)
+            {
+                node.pointee.backtrack |= bit(other)
+            }
+        }
+        var arrivals = core.pointee.waiting
+        while arrivals != 0 {
+            let arrived = first(arrivals)
+            arrivals &= arrivals &- 1
+            // The thread that stepped, or one that it spawned in this step.
+            if Int(core.pointee.threads[arrived].lastEvent) == step { findRacesOfArrival(arrived, step, core) }
+        }
+    }
+}
