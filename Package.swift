@@ -17,6 +17,7 @@ let package = Package(
         .library(name: "PageTables", targets: ["PageTables"]),
         .library(name: "TableMemory", targets: ["TableMemory"]),
         .library(name: "PageTableWalk", targets: ["PageTableWalk"]),
+        .library(name: "HostMemory", targets: ["HostMemory"]),
         .library(name: "MemoryImages", targets: ["MemoryImages"]),
         .library(name: "Reports", targets: ["Reports"]),
         .executable(name: "pagewalk", targets: ["pagewalk"]),
@@ -28,6 +29,9 @@ let package = Package(
         .target(name: "PageTables", swiftSettings: strict + embedded),
         .target(name: "TableMemory", dependencies: ["PageTables"], swiftSettings: strict + embedded),
         .target(name: "PageTableWalk", dependencies: ["PageTables", "TableMemory"], swiftSettings: strict),
+        .target(name: "CHostAtomics"),
+        .target(
+            name: "HostMemory", dependencies: ["PageTables", "TableMemory", "CHostAtomics"], swiftSettings: strict),
         .systemLibrary(
             name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"]), .brew(["zlib"])]),
         .systemLibrary(
@@ -54,6 +58,9 @@ let package = Package(
         .testTarget(
             name: "PageTableWalkTests", dependencies: ["PageTables", "TableMemory", "PageTableWalk"],
             swiftSettings: strict),
+        .testTarget(
+            name: "HostMemoryTests", dependencies: ["PageTables", "TableMemory", "HostMemory"],
+            exclude: ["Witnesses"], swiftSettings: strict),
         .testTarget(
             name: "MemoryImagesTests", dependencies: ["PageTables", "TableMemory", "PageTableWalk", "MemoryImages"],
             swiftSettings: strict),
