@@ -1,0 +1,73 @@
+import HostMemory
+import PageTables
+import TableMemory
+import Testing
+
+/// Pages that one thread replaces and poisons while others read them.
+@Suite("Readers against a freeing thread", .serialized)
+struct GracePeriodStressTests {
+    enum Waiting: CaseIterable, CustomTestStringConvertible {
+        case interrupt
+        case synchronize
+        case poll
+
+        var testDescription: String { "\(self)" }
+    }
+
+    /// The address of the page that readers are to use.
+    private static let current = word64(0)
+    private static let isOver = word64(128)
+    private static let poison: UInt64 = 0xdead_dead_dead_dead
+    private static let pageBytes: UInt64 = 4096
+
+    /// Reads until the freeing thread is done; returns the number of poisoned words that it met.
+    private static func read(in memory: HostMemory, blocking: Bool) -> Int {
+        func look() -> Int {
+            let page = memory.load(current, .acquire)
+            var poisoned = 0
+            for offset in stride(from: 0, to: pageBytes, by: 1024) {
+                if memory.load(word64(page + offset), .relaxed) == poison { poisoned += 1 }
+            }
+            return poisoned
+        }
+        var poisoned = 0
+        while memory.load(isOver, .relaxed) == 0 {
+            poisoned += blocking ? memory.withInterruptsBlocked { _ in look() } : memory.withRCUReader { _ in look() }
+        }
+        return poisoned
+    }
+
+    private static func replacePages(_ count: UInt64, in memory: HostMemory, _ waiting: Waiting) {
+        for round in 1...count {
+            let (old, new) = (pageBytes * (1 + (round - 1) % 3), pageBytes * (1 + round % 3))
+            memory.fill(range(new, bytes: pageBytes), with: round)
+            memory.store(new, to: current, .release)
+            switch waiting {
+            case .interrupt: memory.interrupt(.all)
+            case .synchronize: memory.synchronize()
+            case .poll:
+                let period = memory.startGracePeriod()
+                while !memory.isOver(period) {}
+            }
+            memory.fill(range(old, bytes: pageBytes), with: poison)
+        }
+        memory.store(1, to: isOver, .release)
+    }
+
+    @Test(arguments: SectionTests.allBarriers, Waiting.allCases)
+    func `a reader inside a section never sees a page that was freed`(
+        barriers: SectionBarriers, waiting: Waiting
+    ) throws {
+        for blocking in waiting == .interrupt ? [true] : [true, false] {
+            let processors = try makeProcessors(barriers: barriers)
+            processors.withProcessor { $0.store(Self.pageBytes, to: Self.current, .relaxed) }
+            processors.run(threads: 3) { number, memory in
+                if number == 0 {
+                    Self.replacePages(5000, in: memory, waiting)
+                } else {
+                    #expect(Self.read(in: memory, blocking: blocking) == 0)
+                }
+            }
+        }
+    }
+}
