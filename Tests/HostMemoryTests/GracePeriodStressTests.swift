@@ -63,7 +63,7 @@ struct GracePeriodStressTests {
             processors.withProcessor { $0.store(Self.pageBytes, to: Self.current, .relaxed) }
             processors.run(threads: 3) { number, memory in
                 if number == 0 {
-                    Self.replacePages(5000, in: memory, waiting)
+                    Self.replacePages(2000, in: memory, waiting)
                 } else {
                     #expect(Self.read(in: memory, blocking: blocking) == 0)
                 }

@@ -154,7 +154,7 @@ struct WordTests {
         // Store buffering: each of two threads stores to its word and then looks at the other's. With a full barrier in between
         // one of them at least sees the other.
         let processors = try makeProcessors()
-        let rounds: UInt64 = 20_000
+        let rounds: UInt64 = 2000
         processors.run(threads: 2) { number, memory in
             let (mine, other) = (word64(UInt64(number) * 128), word64(UInt64(1 - number) * 128))
             let (own, result) = (word64(256 + UInt64(number) * 128), word64(512 + UInt64(number) * 128))
