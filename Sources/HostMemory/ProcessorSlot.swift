@@ -80,9 +80,9 @@ struct ProcessorSlot {
     @inlinable
     @inline(__always)
     func enter(_ kind: SectionKind, _ shared: SharedState) {
-        if host_load_relaxed64(section(kind)) == 0 {
+        if _fastPath(host_load_relaxed64(section(kind)) == 0) {
             host_store_release64(section(kind), host_load_acquire64(shared.epoch))
-            if shared.usesFences { host_fence_full() } else { host_compiler_barrier() }
+            if _fastPath(!shared.usesFences) { host_compiler_barrier() } else { host_fence_full() }
         } else {
             nested(kind).pointee &+= 1
         }
@@ -92,7 +92,7 @@ struct ProcessorSlot {
     @inlinable
     @inline(__always)
     func leave(_ kind: SectionKind) {
-        if nested(kind).pointee == 0 {
+        if _fastPath(nested(kind).pointee == 0) {
             host_store_release64(section(kind), 0)
         } else {
             nested(kind).pointee &-= 1
