@@ -126,8 +126,8 @@ extension HostMemory {
             range.first.rawValue % 8 == 0 && bytes % 8 == 0 && range.last.rawValue < byteCount,
             "a range to be filled is whole words of the arena")
         // Not atomic, because nobody else sees the object: the compiler may use the widest stores there are.
-        pointer(range.first, bytes: bytes).assumingMemoryBound(to: UInt64.self)
-            .update(repeating: pattern, count: Int(truncatingIfNeeded: bytes / 8))
+        let words = pointer(range.first, bytes: bytes).assumingMemoryBound(to: UInt64.self)
+        host_fill(words, pattern, bytes / 8)
     }
 
     public func allows(_ allocation: AllocationKind) -> Bool {

@@ -4,6 +4,9 @@ import TableMemory
 import Testing
 
 /// Pages that one thread replaces and poisons while others read them.
+///
+/// A protocol that does not wait is found in every build. One without a barrier is found in optimised builds only
+/// (`swift test -c release`): the other code of a debug build leaves the store buffer the time to drain.
 @Suite("Readers against a freeing thread", .serialized)
 struct GracePeriodStressTests {
     enum Waiting: CaseIterable, CustomTestStringConvertible {
@@ -20,10 +23,15 @@ struct GracePeriodStressTests {
     private static let poison: UInt64 = 0xdead_dead_dead_dead
     private static let pageBytes: UInt64 = 4096
 
+    /// Words in cache lines that both sides write to.
+    private static func contended(_ line: UInt64) -> Word<UInt64> { word64(pageBytes * 8 + line * 64) }
+
     /// Reads until the freeing thread is done; returns the number of poisoned words that it met.
     private static func read(in memory: HostMemory, blocking: Bool) -> Int {
         func look() -> Int {
             let page = memory.load(current, .acquire)
+            // Time for the freeing thread, should it not wait.
+            for line in 0..<32 as Range<UInt64> { _ = memory.load(contended(line % 8), .relaxed) }
             var poisoned = 0
             for offset in stride(from: 0, to: pageBytes, by: 1024) {
                 if memory.load(word64(page + offset), .relaxed) == poison { poisoned += 1 }
@@ -32,6 +40,8 @@ struct GracePeriodStressTests {
         }
         var poisoned = 0
         while memory.load(isOver, .relaxed) == 0 {
+            // The store that begins the section waits behind these in the store buffer, and its load does not.
+            for line in 0..<8 as Range<UInt64> { memory.store(1, to: contended(line), .relaxed) }
             poisoned += blocking ? memory.withInterruptsBlocked { _ in look() } : memory.withRCUReader { _ in look() }
         }
         return poisoned
@@ -41,6 +51,7 @@ struct GracePeriodStressTests {
         for round in 1...count {
             let (old, new) = (pageBytes * (1 + (round - 1) % 3), pageBytes * (1 + round % 3))
             memory.fill(range(new, bytes: pageBytes), with: round)
+            for line in 0..<8 as Range<UInt64> { memory.store(2, to: contended(line), .relaxed) }
             memory.store(new, to: current, .release)
             switch waiting {
             case .interrupt: memory.interrupt(.all)

@@ -53,6 +53,11 @@ HOST_INLINE void host_pause(void) {
 #endif
 }
 
+/// Plain stores of one pattern, which the compiler may widen.
+HOST_INLINE void host_fill(uint64_t *words, uint64_t pattern, uint64_t count) {
+    for (uint64_t index = 0; index < count; index++) words[index] = pattern;
+}
+
 // A failed compare-exchange is ordered as a load would be.
 HOST_INLINE int host_failure_ordering(host_ordering ordering) {
     switch (ordering) {
