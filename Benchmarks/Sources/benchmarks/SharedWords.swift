@@ -1,5 +1,6 @@
 import CReference
 import HostMemory
+import PageTableWalk
 import PageTables
 import TableMemory
 
@@ -86,6 +87,46 @@ private func readLocks(_ memory: HostMemory, _ count: UInt64) -> UInt64 {
     var sum: UInt64 = 0
     for _ in 0..<count { memory.withReadLock(readerWriterLock) { _ in sum &+= 1 } }
     return sum
+}
+
+@inline(never)
+private func translateCall(
+    _ address: VirtualAddress, _ space: Space, _ tables: borrowing InterruptsBlocked<HostMemory>
+) -> Translation {
+    space.translate(address, in: tables)
+}
+
+/// One call for each address, and a section around each call.
+@inline(never)
+private func translateInSections(_ addresses: [UInt64], _ space: Space, _ memory: HostMemory) -> UInt64 {
+    var sum: UInt64 = 0
+    for address in addresses {
+        sum &+= memory.withInterruptsBlocked { digest(translateCall(VirtualAddress(address), space, $0)) }
+    }
+    return sum
+}
+
+/// The walker of images, with the witness of a section as its memory, against C without sections.
+func measureTranslationsInSections(_ options: Options) throws {
+    let name = "translate 272 KiB, in sections"
+    guard options.wants(name) else { return }
+    let image = TableImage(leafTables: 65, runs: false)
+    let addresses = image.addresses(8192)
+    let arena = try HostArena(byteCount: image.bytes.count)
+    try HostProcessors(arena: arena).withProcessor { memory throws in
+        for offset in stride(from: 0, to: image.bytes.count, by: 8) {
+            let entry = image.bytes.load(fromByteOffset: offset, as: UInt64.self)
+            memory.store(entry, to: Word(PhysicalAddress(UInt64(offset))), .relaxed)
+        }
+        let (space, reference) = (image.space, image.reference)
+        let pair = Pair(
+            name: name, unit: "translation", count: addresses.count,
+            swift: { translateInSections(addresses, space, memory) },
+            c: { translateCallsInC(addresses, reference) })
+        try withExtendedLifetime(image) {
+            Output(json: options.json).show(try pair.run(repetitions: options.repetitions))
+        }
+    }
 }
 
 /// One thread, nobody in its way.
