@@ -35,7 +35,8 @@ HOST_INLINE void host_fence_full(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST)
 HOST_INLINE void host_fence_around(host_ordering ordering) {
     if (ordering != host_full) return;
 #if defined(__x86_64__) || defined(__i386__)
-    // A locked instruction is a full barrier by itself (Intel SDM volume 3, 10.2.5); only the compiler has to be held.
+    // A locked instruction is a full barrier by itself (Intel SDM volume 3, "Loads and Stores Are Not Reordered with Locked
+    // Instructions"); only the compiler has to be held.
     host_compiler_barrier();
 #else
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
