@@ -18,6 +18,7 @@ let package = Package(
         .library(name: "TableMemory", targets: ["TableMemory"]),
         .library(name: "PageTableWalk", targets: ["PageTableWalk"]),
         .library(name: "VirtualMemory", targets: ["VirtualMemory"]),
+        .library(name: "HostMemory", targets: ["HostMemory"]),
         .library(name: "MemoryImages", targets: ["MemoryImages"]),
         .library(name: "Reports", targets: ["Reports"]),
         .library(name: "Interleaving", targets: ["Interleaving"]),
@@ -35,6 +36,9 @@ let package = Package(
         .target(
             name: "VirtualMemory", dependencies: ["PageTables", "TableMemory", "PageTableWalk"],
             swiftSettings: strict),
+        .target(name: "CHostAtomics"),
+        .target(
+            name: "HostMemory", dependencies: ["PageTables", "TableMemory", "CHostAtomics"], swiftSettings: strict),
         .systemLibrary(
             name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"]), .brew(["zlib"])]),
         .systemLibrary(
@@ -71,6 +75,9 @@ let package = Package(
         .testTarget(
             name: "PageTableWalkTests", dependencies: ["PageTables", "TableMemory", "PageTableWalk"],
             swiftSettings: strict),
+        .testTarget(
+            name: "HostMemoryTests", dependencies: ["PageTables", "TableMemory", "HostMemory"],
+            exclude: ["Witnesses"], swiftSettings: strict),
         .testTarget(
             name: "MemoryImagesTests", dependencies: ["PageTables", "TableMemory", "PageTableWalk", "MemoryImages"],
             swiftSettings: strict),

@@ -17,6 +17,7 @@ let package = Package(
                 .product(name: "PageTables", package: "swift-pagewalk"),
                 .product(name: "TableMemory", package: "swift-pagewalk"),
                 .product(name: "PageTableWalk", package: "swift-pagewalk"),
+                .product(name: "HostMemory", package: "swift-pagewalk"),
             ]),
     ],
     swiftLanguageModes: [.v6]

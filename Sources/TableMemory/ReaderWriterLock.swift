@@ -33,6 +33,9 @@ public struct ReadLockHeld<Memory: SharedMemory>: ~Copyable, ReadWitness {
         self.lock = lock
         self.memory = memory
     }
+
+    @inlinable
+    deinit {}
 }
 
 /// The lock is held for writing: nobody else holds it at all.
@@ -47,6 +50,9 @@ public struct WriteLockHeld<Memory: SharedMemory>: ~Copyable, ReadWitness {
         self.lock = lock
         self.memory = memory
     }
+
+    @inlinable
+    deinit {}
 }
 
 extension SharedMemory {

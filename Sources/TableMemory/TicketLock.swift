@@ -29,6 +29,9 @@ public struct LockHeld<Memory: SharedMemory>: ~Copyable {
         self.lock = lock
         self.memory = memory
     }
+
+    @inlinable
+    deinit {}
 }
 
 extension SharedMemory {

@@ -9,6 +9,9 @@ import PageTables
 // - `InterruptsBlocked` is waited for by interrupts and by grace periods: it is enough under every policy of freeing, as far as
 //   the freeing side interrupts this processor at all.
 // - `RCUReader` is waited for by grace periods only: it is not enough where tables are freed after interrupts.
+//
+// A witness has a `deinit`, though there is nothing to do in it. Without one it would be trivial to destroy, and the optimiser
+// of Swift 6.3 ends with a failed assertion where a trivial noncopyable value is lent to a function that is not inlined.
 
 /// A section inside which tables that can be reached are not freed, if they are freed after grace periods.
 public protocol ReadWitness: TableMemory, ~Copyable {
@@ -27,6 +30,9 @@ public struct InterruptsBlocked<Memory: SharedMemory>: ~Copyable, InterruptWitne
 
     @inlinable
     init(memory: Memory) { self.memory = memory }
+
+    @inlinable
+    deinit {}
 }
 
 /// Grace periods wait for this reader.
@@ -37,6 +43,9 @@ public struct RCUReader<Memory: SharedMemory>: ~Copyable, ReadWitness {
 
     @inlinable
     init(memory: Memory) { self.memory = memory }
+
+    @inlinable
+    deinit {}
 }
 
 extension ReadWitness where Self: ~Copyable, Table == Shared.Table {

@@ -9,7 +9,7 @@ import PageTables
 typealias Space = AddressSpace<X86_64>
 
 @inline(__always)
-private func digest(_ answer: Translation) -> UInt64 {
+func digest(_ answer: Translation) -> UInt64 {
     guard case .mapped(let mapping) = answer else { return 0 }
     return mapping.physical.rawValue &+ mapping.leaf.rawValue &+ UInt64(truncatingIfNeeded: mapping.level.rawValue)
         &+ UInt64(mapping.rights.rawValue)

@@ -74,6 +74,8 @@ do {
     try measureTranslations("272 KiB", leafTables: 65, addresses: 8192, options)
     try measureTranslations("128 MiB", leafTables: 32_702, addresses: 1 << 18, options)
     try measureWalks(options)
+    try measureTranslationsInSections(options)
+    try measureSharedWords(options)
     try measureDump(options)
 } catch {
     FileHandle.standardError.write(Data("benchmarks: \(error)\n".utf8))

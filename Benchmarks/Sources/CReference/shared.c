@@ -1,0 +1,103 @@
+#include "shared.h"
+
+#include <stdbool.h>
+
+#define LIKELY(condition) __builtin_expect(condition, 1)
+#define BARRIER() __asm__ volatile("" ::: "memory")
+
+static inline void enter(shared_reader *reader) {
+    if (LIKELY(__atomic_load_n(&reader->section, __ATOMIC_RELAXED) == 0)) {
+        __atomic_store_n(&reader->section, __atomic_load_n(&reader->epoch, __ATOMIC_ACQUIRE), __ATOMIC_RELEASE);
+        if (LIKELY(!reader->usesFences)) BARRIER();
+        else __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    } else {
+        reader->nested++;
+    }
+}
+
+static inline void leave(shared_reader *reader) {
+    if (LIKELY(reader->nested == 0)) __atomic_store_n(&reader->section, 0, __ATOMIC_RELEASE);
+    else reader->nested--;
+}
+
+uint64_t shared_sections(shared_reader *reader, uint64_t count) {
+    uint64_t sections = 0;
+    for (; sections < count; sections++) {
+        enter(reader);
+        leave(reader);
+    }
+    return sections;
+}
+
+uint64_t shared_sections_loading(shared_reader *reader, const uint64_t *word, uint64_t count) {
+    uint64_t sum = 0;
+    for (uint64_t i = 0; i < count; i++) {
+        enter(reader);
+        sum += __atomic_load_n(word, __ATOMIC_ACQUIRE);
+        leave(reader);
+    }
+    return sum;
+}
+
+uint64_t shared_loads(const uint64_t *word, uint64_t count) {
+    uint64_t sum = 0;
+    for (uint64_t i = 0; i < count; i++) sum += __atomic_load_n(word, __ATOMIC_ACQUIRE);
+    return sum;
+}
+
+uint64_t shared_stores(uint64_t *word, uint64_t count) {
+    for (uint64_t i = 0; i < count; i++) __atomic_store_n(word, i, __ATOMIC_RELEASE);
+    return __atomic_load_n(word, __ATOMIC_RELAXED);
+}
+
+uint64_t shared_adds(uint64_t *word, uint64_t count) {
+    uint64_t sum = 0;
+    for (uint64_t i = 0; i < count; i++) sum += __atomic_fetch_add(word, 1, __ATOMIC_SEQ_CST);
+    return sum;
+}
+
+uint64_t shared_adds_unless_zero(uint64_t *word, uint64_t count) {
+    uint64_t sum = 0;
+    for (uint64_t i = 0; i < count; i++) {
+        uint64_t seen = __atomic_load_n(word, __ATOMIC_RELAXED);
+        while (seen != 0 &&
+               !__atomic_compare_exchange_n(word, &seen, seen + 1, true, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)) {
+        }
+        sum += seen;
+    }
+    return sum;
+}
+
+uint64_t shared_compare_exchanges(uint64_t *word, uint64_t count) {
+    uint64_t sum = 0;
+    for (uint64_t i = 0; i < count; i++) {
+        uint64_t seen = sum;
+        if (__atomic_compare_exchange_n(word, &seen, sum + 1, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) sum++;
+    }
+    return sum;
+}
+
+uint64_t shared_ticket_locks(uint32_t words[2], uint64_t count) {
+    uint64_t sum = 0;
+    for (uint64_t i = 0; i < count; i++) {
+        uint32_t number = __atomic_fetch_add(&words[0], 1, __ATOMIC_RELAXED);
+        while (__atomic_load_n(&words[1], __ATOMIC_ACQUIRE) != number) {
+        }
+        sum++;
+        __atomic_fetch_add(&words[1], 1, __ATOMIC_RELEASE);
+    }
+    return sum;
+}
+
+uint64_t shared_read_locks(uint64_t *word, uint64_t count) {
+    uint64_t sum = 0;
+    for (uint64_t i = 0; i < count; i++) {
+        uint64_t seen = __atomic_load_n(word, __ATOMIC_ACQUIRE);
+        while (seen >> 32 != 0 ||
+               !__atomic_compare_exchange_n(word, &seen, seen + 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+            seen = __atomic_load_n(word, __ATOMIC_ACQUIRE);
+        sum++;
+        __atomic_fetch_add(word, (uint64_t)-1, __ATOMIC_RELEASE);
+    }
+    return sum;
+}

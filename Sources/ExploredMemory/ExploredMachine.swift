@@ -1,0 +1,236 @@
+import Interleaving
+import PageTables
+import TableMemory
+
+// A machine for the explorer: words, objects that live and die, and processors that block interrupts.
+//
+// - Every access to a word is a step of the explorer on the object that the word's address names, and so is the end of an
+//   object's life, on all words of the object that anybody has used: use and freeing are explored in both orders.
+// - A word outside every living object is not memory. Touching it is a violation: a use of something freed, or a walker that
+//   left its tables.
+// - Blocking interrupts, reading under RCU, sending an interrupt and waiting for it are steps on the processors' sections.
+//   Whoever waits is disabled until the sections that had begun are over.
+
+/// Memory, processors and the rules in force, for one execution of an exploration.
+///
+/// Made anew by each execution, used on the explorer's thread only.
+public final class ExploredMachine {
+    let execution: Execution
+    private let lifted: SafetyRule?
+    /// Which allocations may fail, as a choice of the explorer.
+    private let failing: Set<AllocationKind>
+    private var words: [UInt64: UInt64] = [:]
+    private var objects: [PhysicalRange] = []
+    private var sections: [Sections] = []
+    private var periods: [[Waiting]] = []
+
+    /// What one processor is in.
+    struct Sections {
+        var interruptDepth = 0
+        var readerDepth = 0
+        /// Sections of each kind that have ended.
+        var interruptsEnded = 0
+        var readersEnded = 0
+    }
+
+    /// A section that somebody waits for.
+    struct Waiting {
+        let processor: Int
+        let isReader: Bool
+        let ended: Int
+    }
+
+    /// - Parameters:
+    ///   - processors: At most 8.
+    ///   - lifted: The rule that is not enforced, if any.
+    public init(
+        _ execution: Execution, processors: Int, lifting lifted: SafetyRule? = nil, failing: Set<AllocationKind> = []
+    ) {
+        precondition(processors > 0 && processors <= 8, "an explored machine has at most 8 processors")
+        self.execution = execution
+        self.lifted = lifted
+        self.failing = failing
+        sections = [Sections](repeating: Sections(), count: processors)
+    }
+
+    /// The memory as a processor sees it.
+    public func processor(_ number: Int) -> ExploredMemory {
+        precondition(sections.indices.contains(number), "the machine has no such processor")
+        return ExploredMemory(machine: self, processor: ProcessorNumber(number))
+    }
+
+    func enforces(_ rule: SafetyRule) -> Bool { rule != lifted }
+
+    /// Ends the execution: something is wrong that the memory cannot see.
+    public func violate(_ property: String) throws(Abandoned) -> Never { try execution.violate(property) }
+
+    // MARK: words
+
+    private static func object(_ address: PhysicalAddress) -> ObjectID { ObjectID(address.rawValue &+ 1) }
+
+    private func isAlive(_ address: PhysicalAddress) -> Bool { objects.contains { $0.contains(address) } }
+
+    private func requireLife(_ address: PhysicalAddress, _ what: String) throws(Abandoned) {
+        guard isAlive(address) else {
+            try execution.violate("\(what) at \(address), which is in no living object")
+        }
+    }
+
+    /// One step on a word, with its value before; returns the value before.
+    func step<Value: WordValue>(
+        _ kind: AccessKind, _ word: Word<Value>, _ label: @autoclosure () -> String, rule: StaticString = "",
+        _ change: (Value) -> Value?
+    ) throws(Abandoned) -> Value {
+        let address = word.address
+        let access = Access(kind, Self.object(address), rule: rule)
+        try execution.step(access, "cpu \(label()) \(address)")
+        try requireLife(address, label())
+        let before = Value(truncatingIfNeeded: words[address.rawValue] ?? 0)
+        execution.observe(UInt64(before))
+        if let after = change(before) {
+            words[address.rawValue] = UInt64(after)
+            execution.note(": \(hexadecimal(UInt64(before))) -> \(hexadecimal(UInt64(after)))")
+        } else {
+            if kind == .readModifyWrite { execution.changedNothing() }
+            execution.note(": \(hexadecimal(UInt64(before)))")
+        }
+        return before
+    }
+
+    func wait<Value: WordValue>(for word: Word<Value>, until condition: (Value) -> Bool) throws(Abandoned) -> Value {
+        let address = word.address
+        try execution.wait(
+            Access(.wait, Self.object(address)),
+            until: { condition(Value(truncatingIfNeeded: words[address.rawValue] ?? 0)) }, "wait for \(address)")
+        try requireLife(address, "wait")
+        let value = Value(truncatingIfNeeded: words[address.rawValue] ?? 0)
+        execution.observe(UInt64(value))
+        return value
+    }
+
+    // MARK: objects
+
+    private func usedWords(of range: PhysicalRange) -> [ObjectID] {
+        words.keys.filter { range.contains(PhysicalAddress($0)) }.sorted().map { Self.object(PhysicalAddress($0)) }
+    }
+
+    func beginLife(of range: PhysicalRange, as kind: ObjectKind) throws(Abandoned) {
+        try change(range, "\(kind) begins at \(range.first)")
+        guard !objects.contains(where: { $0.intersection(range) != nil }) else {
+            try execution.violate("\(range) is allocated while some of it is in use")
+        }
+        objects.append(range)
+    }
+
+    func endLife(of range: PhysicalRange) throws(Abandoned) {
+        try change(range, "object ends at \(range.first)")
+        guard let index = objects.firstIndex(of: range) else {
+            try execution.violate("\(range) is freed and is no living object")
+        }
+        objects.remove(at: index)
+    }
+
+    func fill(_ range: PhysicalRange, with pattern: UInt64) throws(Abandoned) {
+        try change(range, "fill \(range.first)")
+        try requireLife(range.first, "fill")
+        for address in stride(from: range.first.rawValue, through: range.last.rawValue, by: 8) { words[address] = pattern }
+    }
+
+    private func change(_ range: PhysicalRange, _ label: @autoclosure () -> String) throws(Abandoned) {
+        try execution.step(
+            Access(.readModifyWrite, Self.object(range.first)), also: usedWords(of: range), label())
+    }
+
+    func allows(_ allocation: AllocationKind) throws(Abandoned) -> Bool {
+        guard failing.contains(allocation) else { return true }
+        return try execution.choose(2, "\(allocation) succeeds") == 0
+    }
+
+    // MARK: sections
+
+    private static func sectionObject(_ processor: Int, isReader: Bool) -> ObjectID {
+        ObjectID(1 << 62 | UInt64(processor) << 1 | (isReader ? 1 : 0))
+    }
+
+    func enter(_ processor: Int, isReader: Bool) throws(Abandoned) {
+        try execution.step(
+            Access(.readModifyWrite, Self.sectionObject(processor, isReader: isReader)),
+            isReader ? "enter RCU section" : "block interrupts")
+        if isReader { sections[processor].readerDepth += 1 } else { sections[processor].interruptDepth += 1 }
+    }
+
+    func leave(_ processor: Int, isReader: Bool) throws(Abandoned) {
+        try execution.step(
+            Access(.readModifyWrite, Self.sectionObject(processor, isReader: isReader)),
+            isReader ? "leave RCU section" : "unblock interrupts")
+        if isReader {
+            sections[processor].readerDepth -= 1
+            if sections[processor].readerDepth == 0 { sections[processor].readersEnded += 1 }
+        } else {
+            sections[processor].interruptDepth -= 1
+            if sections[processor].interruptDepth == 0 { sections[processor].interruptsEnded += 1 }
+        }
+    }
+
+    private func isOver(_ waiting: Waiting) -> Bool {
+        let section = sections[waiting.processor]
+        return waiting.isReader
+            ? section.readerDepth == 0 || section.readersEnded != waiting.ended
+            : section.interruptDepth == 0 || section.interruptsEnded != waiting.ended
+    }
+
+    /// Looks which sections are open, as one step, and returns them.
+    private func open(
+        _ processors: ProcessorSet, withReaders: Bool, _ label: @autoclosure () -> String
+    ) throws(Abandoned) -> [Waiting] {
+        let numbers = sections.indices.filter { processors.contains(ProcessorNumber($0)) }
+        let kinds = withReaders ? [false, true] : [false]
+        let looked = numbers.flatMap { number in kinds.map { Self.sectionObject(number, isReader: $0) } }
+        guard let first = looked.first else { return [] }
+        try execution.step(Access(.read, first), also: Array(looked.dropFirst()), label())
+        return numbers.flatMap { number in
+            kinds.compactMap { isReader in
+                let section = sections[number]
+                let isOpen = isReader ? section.readerDepth > 0 : section.interruptDepth > 0
+                let ended = isReader ? section.readersEnded : section.interruptsEnded
+                return isOpen ? Waiting(processor: number, isReader: isReader, ended: ended) : nil
+            }
+        }
+    }
+
+    private func wait(for waiting: [Waiting], _ label: @autoclosure () -> String) throws(Abandoned) {
+        let objects = waiting.map { Self.sectionObject($0.processor, isReader: $0.isReader) }
+        guard let first = objects.first else { return }
+        try execution.wait(
+            Access(.wait, first), also: Array(objects.dropFirst()), until: { waiting.allSatisfy(isOver) }, label())
+    }
+
+    func interrupt(_ processors: ProcessorSet, from sender: Int) throws(Abandoned) {
+        guard sections[sender].interruptDepth == 0 else {
+            try execution.violate("cpu \(sender) sends an interrupt with its own blocked")
+        }
+        let waiting = try open(processors, withReaders: false, "send interrupt")
+        try wait(for: waiting, "interrupt is taken")
+    }
+
+    func synchronize(from waiter: Int) throws(Abandoned) {
+        guard sections[waiter].interruptDepth == 0 && sections[waiter].readerDepth == 0 else {
+            try execution.violate("cpu \(waiter) waits for a grace period inside a section")
+        }
+        let waiting = try open(.all, withReaders: true, "grace period begins")
+        try wait(for: waiting, "grace period ends")
+    }
+
+    func startGracePeriod() throws(Abandoned) -> GracePeriod {
+        periods.append(try open(.all, withReaders: true, "grace period begins"))
+        return GracePeriod(UInt64(periods.count - 1))
+    }
+
+    func isOver(_ period: GracePeriod) throws(Abandoned) -> Bool {
+        let waiting = periods[Int(period.rawValue)]
+        let objects = waiting.map { Self.sectionObject($0.processor, isReader: $0.isReader) }
+        guard let first = objects.first else { return true }
+        try execution.step(Access(.read, first), also: Array(objects.dropFirst()), "is the grace period over?")
+        return waiting.allSatisfy(isOver)
+    }
+}

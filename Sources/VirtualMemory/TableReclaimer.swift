@@ -1,0 +1,75 @@
+import PageTables
+import TableMemory
+
+// How the memory of a table comes back while others may walk it.
+//
+//   1. Whoever frees a table has unlinked it first: no entry that a walk starts from leads to it any more.
+//   2. It waits for those who may have read the entry before:                                        [deferTableFree]
+//      - direct: interrupts the processors that have used the space, and waits until each has taken the interrupt;
+//      - interrupt all: the same with every processor;
+//      - RCU: waits for a grace period.
+//   3. Only then the memory is given to somebody else.
+//
+// What a walker must hold depends on the policy:
+//
+// | policy        | own reader, interrupts blocked | foreign reader, interrupts blocked | RCU reader |
+// |---------------|--------------------------------|------------------------------------|------------|
+// | direct        | safe                           | unsafe: its processor is not asked | unsafe     |
+// | interrupt all | safe                           | safe                               | unsafe     |
+// | RCU           | safe                           | safe                               | safe       |
+//
+// A foreign reader looks at a space that its processor has never used. The unsafe cells are scenarios with their
+// counterexamples: see `RaceScenarios`.
+
+/// Whom the freeing of a table waits for.
+public enum ReclaimPolicy: String, CaseIterable, Sendable {
+    /// The processors that have used the space: what architectures do that free tables without batching them.
+    case direct
+    /// Every processor that blocks interrupts.
+    case interrupt
+    /// Every reader, whatever it holds.
+    case rcu
+}
+
+extension SafetyRule {
+    @inlinable
+    public static var deferTableFree: SafetyRule {
+        SafetyRule(
+            name: "deferTableFree",
+            demand: "A table that was unlinked is freed only when nobody can still be walking it.",
+            history: "Tables that were freed at once were read by lock-free walkers after somebody else had them.")
+    }
+}
+
+/// Gives the memory of unlinked tables back.
+public struct TableReclaimer: Sendable {
+    public let policy: ReclaimPolicy
+
+    @inlinable
+    public init(_ policy: ReclaimPolicy) { self.policy = policy }
+
+    /// Waits until nobody walks a table any more, and ends its life.
+    ///
+    /// - Parameters:
+    ///   - table: Unlinked already.
+    ///   - users: The processors that have used the space.
+    /// - Precondition: The caller is in no section, and holds no lock that a walker waits for.
+    @inlinable
+    public func reclaim<Memory: SharedMemory>(
+        _ table: PhysicalRange, usedBy users: ProcessorSet, in memory: borrowing Memory
+    ) throws(Memory.Failure) {
+        if memory.enforces(.deferTableFree) { try wait(for: users, in: memory) }
+        try memory.endLife(of: table)
+    }
+
+    @inlinable
+    func wait<Memory: SharedMemory>(
+        for users: ProcessorSet, in memory: borrowing Memory
+    ) throws(Memory.Failure) {
+        switch policy {
+        case .direct: try memory.interrupt(users)
+        case .interrupt: try memory.interrupt(.all)
+        case .rcu: try memory.synchronize()
+        }
+    }
+}

@@ -1,0 +1,33 @@
+import Interleaving
+import RaceScenarios
+import TableMemory
+import Testing
+
+extension Scenario: CustomTestStringConvertible {
+    public var testDescription: String { name }
+}
+
+@Suite("A scenario")
+struct ScenarioTests {
+    @Test("has the verdict that it claims with all rules in force", arguments: Scenario.all)
+    func enforced(_ scenario: Scenario) {
+        let outcome = scenario.explore()
+        #expect(outcome.isExpected, "\(outcome.exploration)")
+    }
+
+    @Test("has a counterexample as soon as any of its rules is lifted", arguments: Scenario.all)
+    func lifted(_ scenario: Scenario) {
+        for rule in scenario.rules {
+            let outcome = scenario.explore(lifting: rule)
+            #expect(outcome.isExpected, "lifting \(rule.name): \(outcome.exploration)")
+        }
+    }
+
+    @Test("has a counterexample that its schedule replays", arguments: Scenario.all)
+    func replays(_ scenario: Scenario) throws {
+        guard let rule = scenario.rules.first else { return }
+        let counterexample = try #require(scenario.explore(lifting: rule).exploration.counterexample)
+        let again = try #require(scenario.replay(counterexample.schedule, lifting: rule).exploration.counterexample)
+        #expect(again.property == counterexample.property)
+    }
+}
