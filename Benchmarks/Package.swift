@@ -18,6 +18,9 @@ let package = Package(
                 .product(name: "TableMemory", package: "swift-pagewalk"),
                 .product(name: "PageTableWalk", package: "swift-pagewalk"),
             ]),
+        .executableTarget(
+            name: "interleaving-benchmarks",
+            dependencies: [.product(name: "Interleaving", package: "swift-pagewalk")]),
     ],
     swiftLanguageModes: [.v6]
 )
