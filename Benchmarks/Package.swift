@@ -19,6 +19,9 @@ let package = Package(
                 .product(name: "PageTableWalk", package: "swift-pagewalk"),
                 .product(name: "HostMemory", package: "swift-pagewalk"),
             ]),
+        .executableTarget(
+            name: "interleaving-benchmarks",
+            dependencies: [.product(name: "Interleaving", package: "swift-pagewalk")]),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -31,6 +31,8 @@ public enum AccessKind: UInt8, BitwiseCopyable, Sendable {
     case release
     /// Waits for a condition over the objects and changes nothing.
     case wait
+    /// Waits until any of the objects has been changed: ``Execution/pause(fileID:line:)``.
+    case pause
     /// Changes the object so that a waiting thread may become able to go on and never the reverse (a thread has ended,
     /// a flag that is set once).
     case signal
@@ -43,7 +45,7 @@ public enum AccessKind: UInt8, BitwiseCopyable, Sendable {
     var writes: Bool {
         switch self {
         case .write, .readModifyWrite, .acquire, .release, .signal, .global: true
-        case .read, .wait, .local: false
+        case .read, .wait, .pause, .local: false
         }
     }
 
@@ -52,18 +54,23 @@ public enum AccessKind: UInt8, BitwiseCopyable, Sendable {
     var looks: Bool {
         switch self {
         case .read, .readModifyWrite, .wait, .global: true
-        case .write, .acquire, .release, .signal, .local: false
+        case .pause, .write, .acquire, .release, .signal, .local: false
         }
     }
 
     /// Whether the step may have to wait until it can be taken.
     @inline(__always)
-    var waits: Bool { self == .acquire || self == .wait }
+    var waits: Bool { self == .acquire || self == .wait || self == .pause }
 
-    /// Whether there can be a state in which `self` and a waiting `later` could both be taken.
+    /// Whether a step of this kind may disable one of kind `later` that waits, so that the other order may be possible as well.
     @inline(__always)
-    func mayBeEnabled(with later: AccessKind) -> Bool {
-        !(self == .release && later == .acquire) && !(self == .signal && later == .wait)
+    func mayDisable(_ later: AccessKind) -> Bool {
+        switch later {
+        case .acquire: self != .release
+        case .wait: self != .signal
+        case .pause: false
+        default: true
+        }
     }
 }
 

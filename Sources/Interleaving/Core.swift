@@ -14,6 +14,9 @@ struct Event: BitwiseCopyable {
     var thread: UInt8
     var kind: AccessKind
     var wrote: Bool
+    /// Whether `before` is the object's value before the step.
+    var hasBefore = false
+    var before: UInt64 = 0
 
     /// Whether the step touches memory that steps of other threads may touch.
     @inline(__always)
@@ -26,6 +29,8 @@ enum Request: UInt8, BitwiseCopyable {
     case choice
     /// The fiber is asked whether its condition holds now.
     case evaluation
+    /// The fiber is asked whether its condition would hold for the value in `choice`.
+    case supposition
     case finished
 }
 
@@ -41,8 +46,6 @@ struct ThreadState: BitwiseCopyable {
     var request = Request.finished
     /// The announced access waits for a condition that is false.
     var isBlocked = false
-    /// The announced access waits for any change of what the thread has read (`pause`).
-    var isPausing = false
     /// The last step may have seen something that the program did not report.
     var hasUnreported = false
     /// Threads of one `spawn(count:)` have the same number. -1: none.

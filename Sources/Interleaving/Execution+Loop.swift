@@ -56,7 +56,8 @@ extension Execution {
                 }
             }
         }
-        if violation == nil, case .pruned = ending {} else if violation == nil { check() }
+        scheduler.ended(SchedulingPoint(core: core, enabled: 0))
+        if case .pruned = ending {} else if violation == nil { check() }
         unwind()
         if let violation { ending = .violation(violation) }
         return ending
@@ -158,7 +159,7 @@ extension Execution {
                 precondition(chosen >= 0 && chosen < state.pointee.choice, "a scheduler must choose an alternative")
                 state.pointee.choice = chosen
                 core.pointee.decisions.append(-1 - Int32(truncatingIfNeeded: chosen))
-            case .finished, .evaluation:
+            case .finished, .evaluation, .supposition:
                 return true
             }
         }
@@ -181,11 +182,7 @@ extension Execution {
             waiting &= waiting &- 1
             guard Int(event.thread) != thread, core.pointee.sharesObject(event, thread) else { continue }
             let state = core.pointee.threads + thread
-            state.pointee.request = .evaluation
-            core.pointee.current = thread
-            interleaving_fiber_resume(state.pointee.fiber)
-            core.pointee.current = Core.nobody
-            state.pointee.request = .step
+            core.ask(thread, .evaluation)
             setBlocked(thread, state.pointee.isBlocked)
         }
     }
@@ -284,9 +281,9 @@ extension Execution {
         for thread in 0..<core.pointee.threadCount where core.pointee.pending & ~core.pointee.daemons & bit(thread) != 0
         {
             let state = core.pointee.threads[thread]
-            isPausing = isPausing || state.isPausing
+            isPausing = isPausing || state.kind == .pause
             stuck.append(
-                "\(name(of: thread)) \(state.isPausing ? "spins" : "waits") on \(words.name(of: ObjectID(state.object)))"
+                "\(name(of: thread)) \(state.kind == .pause ? "spins" : "waits") on \(words.name(of: ObjectID(state.object)))"
             )
         }
         let text = stuck.joined(separator: ", ")
@@ -295,6 +292,18 @@ extension Execution {
         } else {
             report(.deadlock, "deadlock: \(text)")
         }
+    }
+}
+
+extension UnsafeMutablePointer where Pointee == Core {
+    /// Resumes a waiting fiber to have it evaluate its condition.
+    func ask(_ thread: Int, _ request: Request) {
+        let state = pointee.threads + thread
+        state.pointee.request = request
+        pointee.current = thread
+        interleaving_fiber_resume(state.pointee.fiber)
+        pointee.current = Core.nobody
+        state.pointee.request = .step
     }
 }
 
@@ -308,6 +317,13 @@ extension Core {
         if event.object == state.pointee.object { return true }
         if event.furtherCount == 0 && state.pointee.furtherCount == 0 { return false }
         return sharesFurtherObject(event, thread)
+    }
+
+    /// Whether an event accesses an object.
+    @inline(__always)
+    func touches(_ event: Event, _ object: UInt64) -> Bool {
+        if event.kind == .global || (event.object == object && event.kind != .local) { return true }
+        return (0..<Int(event.furtherCount)).contains { further.base[Int(event.furtherStart) &+ $0] == object }
     }
 
     @inline(never)

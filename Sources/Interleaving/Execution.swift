@@ -61,12 +61,12 @@ public final class Execution {
     /// Adds a thread. In set-up or from a running thread; at most 64 in one execution.
     ///
     /// - Parameters:
-    ///   - name: heads its column in a counterexample.
+    ///   - named: heads its column in a counterexample.
     ///   - daemon: the execution does not wait for it to end (a device, an interrupt that may come).
     ///   - body: an error that leaves it, other than ``Abandoned``, is a violation.
     /// - Returns: the thread's number.
     @discardableResult
-    public func spawn(_ name: String? = nil, daemon: Bool = false, _ body: @escaping () throws -> Void) -> Int {
+    public func spawn(named name: String? = nil, daemon: Bool = false, _ body: @escaping () throws -> Void) -> Int {
         spawn(name, daemon: daemon, group: -1, body)
     }
 
@@ -76,10 +76,12 @@ public final class Execution {
     /// them changes nothing, which the program must keep true: the body must not ask for ``thread``, and neither shared state nor
     /// properties may tell them apart. Words and locks of this module report what a thread sees; own objects
     /// must call ``observe(_:)`` after each step that looks at shared state (a step without it just ends the reduction for that thread).
-    public func spawn(count: Int, _ name: String? = nil, _ body: @escaping () throws -> Void) {
+    public func spawn(
+        count: Int, named name: String? = nil, daemon: Bool = false, _ body: @escaping () throws -> Void
+    ) {
         let group = core.pointee.groups
         core.pointee.groups += 1
-        for _ in 0..<count { spawn(name, daemon: false, group: count > 1 ? group : -1, body) }
+        for _ in 0..<count { spawn(name, daemon: daemon, group: count > 1 ? group : -1, body) }
     }
 
     @discardableResult
@@ -95,7 +97,6 @@ public final class Execution {
         let state = core.pointee.threads + index
         let parent = core.pointee.current
         state.pointee.isBlocked = false
-        state.pointee.isPausing = false
         state.pointee.hasUnreported = false
         state.pointee.group = group
         state.pointee.history = 0
@@ -150,7 +151,7 @@ public final class Execution {
     public func wait(
         _ access: Access, also further: [ObjectID] = [], until condition: () -> Bool, _ label: @autoclosure () -> String
     ) throws(Abandoned) {
-        precondition(access.kind.waits, "only an acquire or a wait has a condition")
+        precondition(access.kind == .acquire || access.kind == .wait, "only an acquire or a wait has a condition")
         let core = core
         if core.pointee.isStopping { try refuse() }
         let index = core.pointee.current
@@ -161,7 +162,23 @@ public final class Execution {
         }
         let thread = core.pointee.threads + index
         announce(thread, access, further)
-        try awaitTurn(thread, condition)
+        try awaitTurn(thread) { $0 != nil || condition() }
+        if core.pointee.isRecording { record(index, access, label()) }
+    }
+
+    /// Like ``wait(_:also:until:_:)``, for a condition over the value of one object. If steps that write it report what they
+    /// ``replaced(_:)``, fewer executions are needed: it is known whether the wait could have come earlier.
+    public func wait(
+        _ access: Access, value: () -> UInt64, until condition: (UInt64) -> Bool, _ label: @autoclosure () -> String
+    ) throws(Abandoned) {
+        let index = core.pointee.current
+        if core.pointee.isStopping || index >= Core.maximumThreads {
+            return try wait(access, until: { condition(value()) }, label())
+        }
+        precondition(access.kind == .acquire || access.kind == .wait, "only an acquire or a wait has a condition")
+        let thread = core.pointee.threads + index
+        announce(thread, access, [])
+        try awaitTurn(thread) { condition($0 ?? value()) }
         if core.pointee.isRecording { record(index, access, label()) }
     }
 
@@ -178,17 +195,13 @@ public final class Execution {
         let thread = core.pointee.threads + index
         let start = thread.pointee.lastPause
         let objects = objectsRead(by: index, since: start)
-        let access = Access(objects.isEmpty ? .local : .wait, objects.first ?? ObjectID(0), fileID: fileID, line: line)
+        let access = Access(objects.isEmpty ? .local : .pause, objects.first ?? ObjectID(0), fileID: fileID, line: line)
         announce(thread, access, Array(objects.dropFirst()))
         if objects.isEmpty {
             interleaving_fiber_yield(thread.pointee.fiber)
             if core.pointee.isStopping { try refuse() }
         } else {
-            thread.pointee.isPausing = true
-            try awaitTurn(thread) { self.hasChanged(objects, for: index, since: start) }
-            thread.pointee.isPausing = false
-            // What let the thread go on is part of the events that all agree on, not something only it has seen.
-            thread.pointee.hasUnreported = false
+            try awaitTurn(thread) { _ in self.hasChanged(objects, for: index, since: start) }
         }
         thread.pointee.lastPause = Int32(truncatingIfNeeded: core.pointee.events.count)
         if core.pointee.isRecording { record(index, access, "pause") }
@@ -230,6 +243,15 @@ public final class Execution {
         let index = core.pointee.current
         guard index < Core.maximumThreads, !core.pointee.isStopping else { return }
         core.pointee.events.base[Int(core.pointee.threads[index].lastEvent)].wrote = false
+    }
+
+    /// Reports the value that the running step has replaced, for waits on it.
+    public func replaced(_ value: UInt64) {
+        let index = core.pointee.current
+        guard index < Core.maximumThreads, !core.pointee.isStopping else { return }
+        let event = core.pointee.events.base + Int(core.pointee.threads[index].lastEvent)
+        event.pointee.before = value
+        event.pointee.hasBefore = true
     }
 
     /// Adds to the description of the running step, once its result is known. Evaluated only for a counterexample.
@@ -290,17 +312,22 @@ public final class Execution {
         thread.pointee.furtherCount = Int32(further.count)
     }
 
-    /// Yields until the thread is chosen, and answers whenever the engine asks whether the condition holds.
+    /// Yields until the thread is chosen, and answers whenever the engine asks whether the condition holds: now (nil) or for a
+    /// supposed value.
     @inline(__always)
     private func awaitTurn(
-        _ thread: UnsafeMutablePointer<ThreadState>, _ condition: () -> Bool
+        _ thread: UnsafeMutablePointer<ThreadState>, _ condition: (UInt64?) -> Bool
     ) throws(Abandoned) {
-        thread.pointee.isBlocked = !condition()
+        thread.pointee.isBlocked = !condition(nil)
         while true {
             interleaving_fiber_yield(thread.pointee.fiber)
             if core.pointee.isStopping { try refuse() }
-            guard thread.pointee.request == .evaluation else { return }
-            thread.pointee.isBlocked = !condition()
+            switch thread.pointee.request {
+            case .evaluation: thread.pointee.isBlocked = !condition(nil)
+            case .supposition:
+                thread.pointee.choice = condition(UInt64(bitPattern: Int64(thread.pointee.choice))) ? 1 : 0
+            default: return
+            }
         }
     }
 

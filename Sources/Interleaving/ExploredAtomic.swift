@@ -41,7 +41,7 @@ public struct ExploredAtomic<Value: FixedWidthInteger> {
         _ value: Value, rule: StaticString = "", fileID: StaticString = #fileID, line: UInt = #line
     ) throws(Abandoned) {
         try execution.step(Access(.write, object, rule: rule, fileID: fileID, line: line), "store \(name) ← \(value)")
-        execution.words.store(word, UInt64(truncatingIfNeeded: value), by: thread)
+        execution.replaced(execution.words.exchange(word, UInt64(truncatingIfNeeded: value), by: thread))
     }
 
     /// Stores a value and returns the old one.
@@ -51,7 +51,9 @@ public struct ExploredAtomic<Value: FixedWidthInteger> {
     ) throws(Abandoned) -> Value {
         try execution.step(
             Access(.readModifyWrite, object, rule: rule, fileID: fileID, line: line), "exchange \(name) ← \(value)")
-        let old = seen(execution.words.exchange(word, UInt64(truncatingIfNeeded: value), by: thread))
+        let raw = execution.words.exchange(word, UInt64(truncatingIfNeeded: value), by: thread)
+        execution.replaced(raw)
+        let old = seen(raw)
         execution.note(", was \(old)")
         return old
     }
@@ -101,13 +103,15 @@ public struct ExploredAtomic<Value: FixedWidthInteger> {
         _ access: Access, _ label: @autoclosure () -> String, _ next: (Value) -> Value?
     ) throws(Abandoned) -> (exchanged: Bool, original: Value) {
         try execution.step(access, label())
-        let original = seen(execution.words.load(word, by: thread))
+        let raw = execution.words.load(word, by: thread)
+        let original = seen(raw)
         guard let value = next(original) else {
             execution.changedNothing()
             execution.note(", failed: \(original)")
             return (false, original)
         }
         execution.words.store(word, UInt64(truncatingIfNeeded: value), by: thread)
+        execution.replaced(raw)
         execution.note(", was \(original)")
         return (true, original)
     }
@@ -117,11 +121,11 @@ public struct ExploredAtomic<Value: FixedWidthInteger> {
     public func wait(
         rule: StaticString = "", fileID: StaticString = #fileID, line: UInt = #line, until condition: (Value) -> Bool
     ) throws(Abandoned) -> Value {
-        let words = execution.words
         try execution.wait(
             Access(.wait, object, rule: rule, fileID: fileID, line: line),
-            until: { condition(Value(truncatingIfNeeded: words.load(word, by: thread))) }, "wait for \(name)")
-        let value = seen(words.load(word, by: thread))
+            value: { execution.words.load(word, by: thread) }, until: { condition(Value(truncatingIfNeeded: $0)) },
+            "wait for \(name)")
+        let value = seen(execution.words.load(word, by: thread))
         execution.note(" → \(value)")
         return value
     }

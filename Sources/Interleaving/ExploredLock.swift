@@ -18,8 +18,10 @@ public struct ExploredLock {
         rule: StaticString = "", fileID: StaticString = #fileID, line: UInt = #line
     ) throws(Abandoned) {
         try execution.wait(
-            Access(.acquire, object, rule: rule, fileID: fileID, line: line), until: { owner == 0 }, "lock \(name)")
+            Access(.acquire, object, rule: rule, fileID: fileID, line: line), value: { owner }, until: { $0 == 0 },
+            "lock \(name)")
         execution.words.store(word, UInt64(thread) + 1, by: thread)
+        execution.replaced(0)
     }
 
     /// Takes the lock if it is free.
@@ -32,6 +34,7 @@ public struct ExploredLock {
         execution.observe(isFree ? 1 : 0)
         if isFree {
             execution.words.store(word, UInt64(thread) + 1, by: thread)
+            execution.replaced(0)
         } else {
             execution.changedNothing()
             execution.note(", held")

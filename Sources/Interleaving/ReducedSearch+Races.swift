@@ -37,36 +37,105 @@ extension ReducedSearch {
     /// Makes sure that the order of a race's two events is also explored the other way round.
     ///
     /// `v` is what follows `earlier` without depending on it, then `later`. One of the threads that can begin `v` must be tried
-    /// where `earlier` was.
+    /// where `earlier` was. `later` may be one past the last event: a step that its thread waits to take.
     @inline(never)
     private mutating func reverse(
         _ earlier: Int, _ earlierThread: Int, _ later: Int, _ laterThread: Int, _ core: UnsafeMutablePointer<Core>
     ) {
         let events = core.pointee.events.base
-        let node = nodes.base + Int(core.pointee.events.base[earlier].decision)
+        let node = nodes.base + Int(events[earlier].decision)
         let covered = node.pointee.backtrack | node.pointee.sleep
         var present: UInt64 = 0
         var initials: UInt64 = 0
-        for index in earlier &+ 1...later {
-            if index != later, order.happens(earlier, of: earlierThread, before: index) { continue }
+        for index in earlier &+ 1..<later {
+            if order.happens(earlier, of: earlierThread, before: index) { continue }
             let thread = Int(events[index].thread)
             if present & bit(thread) != 0 { continue }
             if isInitial(index, present) {
-                // The later step comes first, and could not be taken there: nothing that `v` holds would change that.
-                if index == later, node.pointee.enabled & bit(thread) == 0 { return }
-                initials |= bit(thread)
                 if covered & bit(thread) != 0 { return }
+                initials |= bit(thread)
             }
             present |= bit(thread)
             firstOfThread[thread] = Int32(truncatingIfNeeded: index)
         }
+        if present & bit(laterThread) == 0 {
+            // No step that waits conflicts with one in `v`: those that do are ordered with `earlier`.
+            let isTaken = later < core.pointee.events.count
+            let arrival = Int(core.pointee.threads[laterThread].lastEvent)
+            if isTaken ? isInitial(later, present) : (arrival < 0 || isInitial(arrival, present)) {
+                // It could not be taken where `earlier` was, and nothing in `v` changes that.
+                if node.pointee.enabled & bit(laterThread) == 0 || covered & bit(laterThread) != 0 { return }
+                initials |= bit(laterThread)
+            }
+        }
         add(initials, preferring: laterThread, to: node)
     }
 
-    /// Races of a step that waits, when its thread has come to it with its last event `index`: with every earlier step that may have
+    /// Races of a step that waits on one object with writes of it while the thread waits, and could have gone on.
+    ///
+    /// - Parameter later: the step's index, or one past the last event if it has not been taken.
+    @inline(never)
+    mutating func findRacesOfWait(_ waiter: Int, _ later: Int, _ core: UnsafeMutablePointer<Core>) {
+        let events = core.pointee.events.base
+        let state = core.pointee.threads + waiter
+        let isTaken = later < core.pointee.events.count
+        let object = isTaken ? events[later].object : state.pointee.object
+        let kind = isTaken ? events[later].kind : state.pointee.kind
+        let arrival = Int(isTaken ? events[later].previous : state.pointee.lastEvent)
+        for earlier in arrival &+ 1..<later {
+            let event = events[earlier]
+            guard event.wrote, event.kind.mayDisable(kind), core.pointee.touches(event, object) else { continue }
+            reverse(earlier, Int(event.thread), later, waiter, core)
+        }
+    }
+
+    /// Races of a step that waits on one object, when its thread comes to it: with every earlier write of the object that
+    /// is not ordered before that, if the thread could have gone on before the write.
+    @inline(never)
+    private mutating func findEarlierRacesOfWait(_ waiter: Int, _ arrival: Int, _ core: UnsafeMutablePointer<Core>) {
+        let events = core.pointee.events.base
+        let state = core.pointee.threads + waiter
+        var earlier = arrival
+        while earlier > 0 {
+            earlier &-= 1
+            let event = events[earlier]
+            guard event.wrote, core.pointee.touches(event, state.pointee.object) else { continue }
+            // Writes of one object are in order: those before are ordered before the arrival too.
+            if order.happens(earlier, of: Int(event.thread), before: arrival) { return }
+            guard event.kind.mayDisable(state.pointee.kind) else { continue }
+            if event.hasBefore {
+                state.pointee.choice = Int(Int64(bitPattern: event.before))
+                core.ask(waiter, .supposition)
+                if state.pointee.choice == 0 { continue }
+            }
+            reverse(earlier, Int(event.thread), core.pointee.events.count, waiter, core)
+        }
+    }
+
+    @inline(__always)
+    func waitsForSeveral(_ thread: Int, _ core: UnsafeMutablePointer<Core>) -> Bool {
+        core.pointee.threads[thread].furtherCount > 0 && core.pointee.threads[thread].kind != .pause
+    }
+
+    /// Threads that wait for several objects, one of which a step wrote.
+    @inline(__always)
+    func tryWaitersOfSeveral(_ event: Event, _ node: UnsafeMutablePointer<Node>, _ core: UnsafeMutablePointer<Core>) {
+        var waiting = core.pointee.waiting & ~bit(Int(event.thread))
+        while waiting != 0 {
+            let other = first(waiting)
+            waiting &= waiting &- 1
+            guard waitsForSeveral(other, core), event.kind.mayDisable(core.pointee.threads[other].kind),
+                core.pointee.sharesObject(event, other)
+            else { continue }
+            node.pointee.backtrack |= node.pointee.enabled & bit(other) != 0 ? bit(other) : node.pointee.enabled
+        }
+    }
+
+    /// Races of a step that waits on several objects, when its thread has come to it with its last event `index`: with every earlier step that may have
     /// disabled it and that is not ordered before the thread's coming here.
     @inline(never)
     mutating func findRacesOfArrival(_ arrived: Int, _ index: Int, _ core: UnsafeMutablePointer<Core>) {
+        if !waitsForSeveral(arrived, core) { return findEarlierRacesOfWait(arrived, index, core) }
         let events = core.pointee.events.base
         let state = core.pointee.threads + arrived
         var earlier = index
@@ -75,11 +144,9 @@ extension ReducedSearch {
             let event = events[earlier]
             guard event.wrote, Int(event.thread) != arrived, core.pointee.sharesObject(event, arrived) else { continue }
             if order.happens(earlier, of: Int(event.thread), before: index) {
-                // Writes of one object are in order: those before are ordered before the arrival too.
-                if state.pointee.furtherCount == 0, event.furtherCount == 0 { return }
                 continue
             }
-            guard event.kind.mayBeEnabled(with: state.pointee.kind) else { continue }
+            guard event.kind.mayDisable(state.pointee.kind) else { continue }
             let node = nodes.base + Int(event.decision)
             let covered = node.pointee.backtrack | node.pointee.sleep
             var present: UInt64 = 0

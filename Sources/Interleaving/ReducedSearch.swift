@@ -6,9 +6,11 @@
 /// one order from being explored from the other.
 ///
 /// Three things are beyond that algorithm:
-/// - *Waiting.* A step that waits for a condition may be disabled, and undone by a step that is earlier. As in C. Flanagan,
-///   P. Godefroid: Dynamic partial-order reduction for model checking software, POPL 2005, races are looked for when a thread *comes
-///   to* such a step, whether or not it can take it, and again whenever another thread writes what it waits on.
+/// - *Waiting.* What disables a step that waits (taking a lock) and what enables it again (the unlock) are both ordered before
+///   it, and only reversing the first is possible. So all earlier writes that are not ordered before the thread's coming here
+///   are taken for races, and at the end of an execution also those of threads that still wait.
+///   While a condition over several objects is false, writes that do not depend on each other may disable and enable it:
+///   there all threads are tried, as in C. Flanagan, P. Godefroid: Dynamic partial-order reduction for model checking software, POPL 2005.
 /// - *Choices* belong to the step around them. All alternatives are explored before the step's thread is put to sleep.
 /// - *Symmetric threads*: an order is imposed that is as if the higher thread waited for the lower one to have stepped; a race
 ///   cannot be reversed against it.
@@ -40,6 +42,8 @@ struct ReducedSearch: Scheduler, ~Copyable {
     private var changed = 0
     private var lastThreadNode = -1
     private var hasBegun = false
+    /// Events that `order` knows.
+    private var known = 0
     let firstOfThread: UnsafeMutablePointer<Int32>
 
     init() { firstOfThread = .allocate(capacity: Core.maximumThreads) }
@@ -51,6 +55,7 @@ struct ReducedSearch: Scheduler, ~Copyable {
 
     mutating func begin() -> Bool {
         depth = 0
+        known = 0
         lastThreadNode = -1
         order.beginExecution()
         guard hasBegun else {
@@ -142,29 +147,42 @@ struct ReducedSearch: Scheduler, ~Copyable {
         let core = point.core
         let isFresh = depth > changed
         order.add(step, core, fresh: isFresh)
+        known = step &+ 1
         guard isFresh else { return }
         let node = nodes.base + lastThreadNode
         let event = core.pointee.events.base[step]
         let thread = Int(event.thread)
         if event.wrote { node.pointee.currentWrote = true }
-        if !event.kind.waits { findRaces(step, event, core) }
-        // Threads that wait for what this step wrote might have gone before it.
-        var waiting = core.pointee.waiting & node.pointee.enabled & ~bit(thread)
-        waiting &= ~(node.pointee.backtrack | node.pointee.sleep)
-        while waiting != 0, event.wrote {
-            let other = first(waiting)
-            waiting &= waiting &- 1
-            if event.kind.mayBeEnabled(with: core.pointee.threads[other].kind), core.pointee.sharesObject(event, other)
-            {
-                node.pointee.backtrack |= bit(other)
-            }
+        if !event.kind.waits {
+            findRaces(step, event, core)
+        } else if event.kind != .pause, event.furtherCount == 0 {
+            findRacesOfWait(thread, step, core)
         }
+        guard core.pointee.waiting != 0 else { return }
+        if event.wrote { tryWaitersOfSeveral(event, node, core) }
         var arrivals = core.pointee.waiting
         while arrivals != 0 {
             let arrived = first(arrivals)
             arrivals &= arrivals &- 1
             // The thread that stepped, or one that it spawned in this step.
-            if Int(core.pointee.threads[arrived].lastEvent) == step { findRacesOfArrival(arrived, step, core) }
+            if Int(core.pointee.threads[arrived].lastEvent) == step, core.pointee.threads[arrived].kind != .pause {
+                findRacesOfArrival(arrived, step, core)
+            }
+        }
+    }
+
+    mutating func ended(_ point: SchedulingPoint) {
+        let core = point.core
+        // A violation in the last step ends everything; an execution that was cut is not exhaustive anyway.
+        guard known == core.pointee.events.count else { return }
+        var waiting = core.pointee.waiting
+        while waiting != 0 {
+            let thread = first(waiting)
+            waiting &= waiting &- 1
+            let state = core.pointee.threads + thread
+            if state.pointee.kind != .pause, state.pointee.furtherCount == 0 {
+                findRacesOfWait(thread, core.pointee.events.count, core)
+            }
         }
     }
 }

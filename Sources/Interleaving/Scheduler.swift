@@ -17,6 +17,9 @@ public protocol Scheduler: ~Copyable {
     /// A step was taken, and its thread has come to its next scheduling point or ended.
     mutating func executed(_ step: Int, _ point: SchedulingPoint)
 
+    /// The execution is over; its threads have not been unwound yet.
+    mutating func ended(_ point: SchedulingPoint)
+
     /// What was left out even when `begin` has said that nothing is left; nil if nothing was.
     var bound: Bound? { get }
 
@@ -26,6 +29,7 @@ public protocol Scheduler: ~Copyable {
 
 extension Scheduler where Self: ~Copyable {
     public mutating func executed(_ step: Int, _ point: SchedulingPoint) {}
+    public mutating func ended(_ point: SchedulingPoint) {}
 }
 
 /// What a scheduler decided.
