@@ -83,12 +83,13 @@ public final class ExploredMachine {
     ) throws(Abandoned) -> Value {
         let address = word.address
         let access = Access(kind, Self.object(address), rule: rule)
-        try execution.step(access, "cpu \(label()) \(address)")
+        try execution.step(access, "\(label()) \(address)")
         try requireLife(address, label())
         let before = Value(truncatingIfNeeded: words[address.rawValue] ?? 0)
         execution.observe(UInt64(before))
         if let after = change(before) {
             words[address.rawValue] = UInt64(after)
+            execution.replaced(UInt64(before))
             execution.note(": \(hexadecimal(UInt64(before))) -> \(hexadecimal(UInt64(after)))")
         } else {
             if kind == .readModifyWrite { execution.changedNothing() }
@@ -100,8 +101,8 @@ public final class ExploredMachine {
     func wait<Value: WordValue>(for word: Word<Value>, until condition: (Value) -> Bool) throws(Abandoned) -> Value {
         let address = word.address
         try execution.wait(
-            Access(.wait, Self.object(address)),
-            until: { condition(Value(truncatingIfNeeded: words[address.rawValue] ?? 0)) }, "wait for \(address)")
+            Access(.wait, Self.object(address)), value: { words[address.rawValue] ?? 0 },
+            until: { condition(Value(truncatingIfNeeded: $0)) }, "wait for \(address)")
         try requireLife(address, "wait")
         let value = Value(truncatingIfNeeded: words[address.rawValue] ?? 0)
         execution.observe(UInt64(value))

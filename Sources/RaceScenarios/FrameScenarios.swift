@@ -22,7 +22,7 @@ extension Scenario {
         Scenario(
             "block-reused-while-pinned",
             "May a frame of a large block be referenced without a lock while the block is freed and cut apart?",
-            rules: [.recheckHeadAfterPin, .pinOnlyLiveFrame]
+            rules: [.recheckHeadAfterPin, .forgetBlockBeforeReuse, .pinOnlyLiveFrame]
         ) { execution, lifted in
             let machine = try FrameMachine(execution, frames: 2, lifting: lifted)
             let owner = machine.memory(0)
@@ -49,7 +49,7 @@ private final class FrameMachine {
         // Descriptors from 0x1000 on, the allocator's lock at 0x800; frames begin at an even number.
         map = FrameMap(log2FrameBytes: 12, first: Frame(16), frameCount: frames, descriptors: PhysicalAddress(0x1000))
         allocator = FrameAllocator(map, lock: PhysicalAddress(0x800))
-        references = FrameReferences(map)
+        references = FrameReferences(allocator)
         try machine.processor(0).beginLife(
             of: PhysicalRange(first: PhysicalAddress(0x800), last: PhysicalAddress(0x1fff)), as: .bookkeeping)
     }
@@ -68,10 +68,7 @@ private final class FrameMachine {
         try release(head, on: processor)
     }
 
-    func release(_ head: Frame, on processor: Int) throws {
-        let memory = memory(processor)
-        if try references.drop(on: head, in: memory) { try allocator.free(head, in: memory) }
-    }
+    func release(_ head: Frame, on processor: Int) throws { try references.drop(on: head, in: memory(processor)) }
 
     func requireAllFree() throws {
         let free = try allocator.freeFrameCount(in: memory(0))

@@ -9,8 +9,20 @@ import TableMemory
 //
 // What lock-free readers see are the words of descriptors, in this order:
 //   - handing out: the block words of all frames, then references 0 -> 1 with release: who sees a count sees the block;
-//   - coming back: the references are zero already, and nobody can raise them; the block words may be stale until the frames
-//     are handed out again, which is why whoever takes a reference looks at the block again afterwards.
+//   - coming back: the references are zero already, and nobody can raise them; then the block words of all frames are made
+//     those of single frames, before anybody else can get one of them. A frame whose block word still led to the old head
+//     would let a walker take its reference there after the head was handed out anew, and looking at the word again would not
+//     tell (the scenario `block-reused-while-pinned` found that in the first version of this file).
+
+extension SafetyRule {
+    @inlinable
+    public static var forgetBlockBeforeReuse: SafetyRule {
+        SafetyRule(
+            name: "forgetBlockBeforeReuse",
+            demand: "The frames of a block stop leading to its head before the head is handed out again.",
+            history: "A walker that came by a frame of the old block took its reference on a head that was somebody else's.")
+    }
+}
 
 /// Hands out blocks of contiguous frames.
 public final class FrameAllocator: @unchecked Sendable {
@@ -58,6 +70,12 @@ public final class FrameAllocator: @unchecked Sendable {
     ) throws(Memory.Failure) {
         let descriptor = map.descriptor(of: head)
         let order = FrameBlock(rawValue: try memory.load(descriptor.block, .relaxed)).order
+        if memory.enforces(.forgetBlockBeforeReuse) {
+            for number in 0..<order.frameCount {
+                let frame = map.descriptor(of: Frame(head.number + number))
+                try memory.store(FrameBlock(order: .single).rawValue, to: frame.block, .relaxed)
+            }
+        }
         try memory.endLife(of: map.range(of: head, order))
         let isFirst = try underLock(memory) { $0.give(head, order) }
         precondition(isFirst, "a frame is freed twice")

@@ -12,7 +12,8 @@ import TableMemory
 // The update of step 2 is a full barrier: whoever took the reference and then looks at an entry again cannot see the entry
 // from before.
 //
-// Dropping: subtract; whoever brings the references to zero owns the block and must free it.
+// Dropping: subtract; whoever brings the references to zero owns the block and frees it. That may be a walker that took its
+// reference in vain, when the owner let go in between (the scenario `block-reused-while-pinned` found that leak).
 //
 // Pinning: a pin is a reference that says "somebody reads or writes through a physical address for long". Of a single frame
 // pins are counted in the references, `bias` for each, so that one word tells both and one update takes both; a large
@@ -38,12 +39,17 @@ extension SafetyRule {
     }
 }
 
-/// References and pins of frames.
+/// References and pins of frames, and their end: the last one gone frees the block.
 public struct FrameReferences: Sendable {
+    @usableFromInline
+    let allocator: FrameAllocator
     public let map: FrameMap
 
     @inlinable
-    public init(_ map: FrameMap) { self.map = map }
+    public init(_ allocator: FrameAllocator) {
+        self.allocator = allocator
+        map = allocator.map
+    }
 
     /// What one pin adds to the references of a single frame.
     @inlinable
@@ -69,7 +75,7 @@ public struct FrameReferences: Sendable {
                 isStill = try memory.load(own.block, .acquire) == block.rawValue
             }
             if isStill { return head }
-            _ = try drop(count, on: head, in: memory)
+            try drop(count, on: head, in: memory)
         }
     }
 
@@ -93,15 +99,13 @@ public struct FrameReferences: Sendable {
         _ = try memory.add(count, to: map.descriptor(of: head).references, .relaxed)
     }
 
-    /// Drops references.
-    ///
-    /// - Returns: True if they were the last: the caller must free the block.
+    /// Drops references, and frees the block if they were the last.
     @inlinable
     public func drop<Memory: SharedMemory>(
         _ count: UInt32 = 1, on head: Frame, in memory: borrowing Memory
-    ) throws(Memory.Failure) -> Bool {
+    ) throws(Memory.Failure) {
         let before = try memory.add(0 &- count, to: map.descriptor(of: head).references, .acquireRelease)
-        return before == count
+        if before == count { try allocator.free(head, in: memory) }
     }
 
     /// Turns `count` references into pins.
@@ -118,20 +122,19 @@ public struct FrameReferences: Sendable {
         }
     }
 
-    /// Drops pins and the references under them.
-    ///
-    /// - Returns: True if they were the last references: the caller must free the block.
+    /// Drops pins and the references under them, and frees the block if those were the last.
     @inlinable
     public func unpin<Memory: SharedMemory>(
         _ count: UInt32 = 1, on head: Frame, in memory: borrowing Memory
-    ) throws(Memory.Failure) -> Bool {
+    ) throws(Memory.Failure) {
         let counts = map.descriptor(of: head)
         let block = FrameBlock(rawValue: try memory.load(counts.block, .relaxed))
         if block.isLarge {
             _ = try memory.add(0 &- count, to: counts.pins, .release)
-            return try drop(count, on: head, in: memory)
+            try drop(count, on: head, in: memory)
+        } else {
+            try drop(count &* Self.bias, on: head, in: memory)
         }
-        return try drop(count &* Self.bias, on: head, in: memory)
     }
 
     /// Whether a block may be pinned: exact for large blocks; of a single frame, many plain references look like a pin.
