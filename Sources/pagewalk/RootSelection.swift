@@ -29,6 +29,7 @@ extension InspectedImage {
 
     func noRoots() -> InputError {
         if let problem = problems.first { return InputError("\(image.path): \(problem)") }
+        if image.isTruncated, let warning = image.warnings.first { return InputError("\(image.path): \(warning)") }
         guard architecture != nil else {
             return InputError(
                 "\(image.path): does not say its architecture; name the format (--paging) and the root (--root), "
