@@ -31,7 +31,9 @@ struct Translate: ParsableCommand {
         let inspected = try imageOptions.open()
         let openingWarnings = inspected.image.warnings.count
         let root = try inspected.select(rootOptions)
-        let report = TranslationReport(of: root.space, view: viewOptions.view, style: StandardOutput.style)
+        // Read once: an option's wrapper costs more than a translation.
+        let (view, json, steps) = (viewOptions.view, jsonOptions.json, steps)
+        let report = TranslationReport(of: root.space, view: view, style: StandardOutput.style)
         var buffer = ReportBuffer()
         func answer(_ value: UInt64?, _ text: @autoclosure () -> String, _ what: @autoclosure () -> String) throws {
             guard let value else {
@@ -39,8 +41,8 @@ struct Translate: ParsableCommand {
                 throw InputError("\(what()): '\(text())' is not a hexadecimal address of at most 64 bits")
             }
             let translation = root.space.translate(
-                VirtualAddress(value), view: viewOptions.view, in: inspected.image.contents, steps: steps)
-            if jsonOptions.json {
+                VirtualAddress(value), view: view, in: inspected.image.contents, steps: steps)
+            if json {
                 report.appendJSON(translation, withSteps: steps, to: &buffer)
             } else {
                 report.appendText(translation, to: &buffer)
