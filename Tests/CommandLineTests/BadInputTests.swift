@@ -80,6 +80,16 @@ struct BadInputTests {
         #expect(info.lines.filter { $0.hasPrefix("warning") }.count == 3)
     }
 
+    @Test func `says that the memory of a root is among what is missing`() async throws {
+        let path = try folder.write(SmallMachine.x86().elfCore().dropLast(8 * 4096), to: "headers").path
+        let rest = try Array(Data(contentsOf: URL(fileURLWithPath: path))) + [UInt8](repeating: 0, count: 8)
+        try folder.write(rest, to: "headers")
+        try await expectComplaint(
+            ["dump", path, "--register", "CR3=0x2000"], path, "top table 0x2000 is not in the image", "offset 0x",
+            "p_filesz")
+        try await expectComplaint(["dump", path], path, "names no root", "p_filesz")
+    }
+
     @Test func `lists what a table has before the image ends within it`() async throws {
         var machine = SmallMachine(.x86_64)
         machine[0x1000] = 0x2000 | 0x67
