@@ -180,6 +180,11 @@ extension AddressSpace {
             found = try memory.table(at: PhysicalAddress(firstEntry), bytes: bytes)
         } catch {
             if !memory.isAbsence(error) { try raise(error) }
+            if memory.hasNothing(at: PhysicalAddress(firstEntry), bytes: bytes) {
+                visitor.absent(visit.visited, in: visit)
+                visitor.leave(visit)
+                return true
+            }
             found = nil
         }
         let goesOn = try walkEntries(of: visit, found, first, last, in: memory, visitor: &visitor)
