@@ -34,11 +34,13 @@ public struct TableVisit: Sendable {
     public let base: VirtualAddress
     /// What the entries above allow.
     public let rights: Rights
+    /// Whether the walk's range leaves out nothing of what is below the table.
+    public let isWhole: Bool
 
     @inlinable
     public init(
         table: PhysicalAddress, level: Level, limits: IndexLimits, visited: IndexLimits, base: VirtualAddress,
-        rights: Rights
+        rights: Rights, isWhole: Bool
     ) {
         self.table = table
         self.level = level
@@ -46,10 +48,8 @@ public struct TableVisit: Sendable {
         self.visited = visited
         self.base = base
         self.rights = rights
+        self.isWhole = isWhole
     }
-
-    @inlinable
-    public var isWhole: Bool { limits == visited }
 
     @inlinable
     public func position(_ index: Int) -> EntryPosition {
@@ -79,7 +79,8 @@ public protocol PageWalkVisitor<Format> {
     mutating func malformed(
         _ entry: Entry, _ format: Format, at index: Int, in visit: borrowing TableVisit, first: VirtualAddress
     ) -> WalkAction
-    /// Adjacent entries of one table that map nothing: the hole's depth is the level of the table.
+    /// Adjacent entries of one table that map nothing, or that the table does not have: the hole's depth is the level of
+    /// the table. A table that has none of the entries that the walk wants is not entered for its hole.
     mutating func hole(first: VirtualAddress, last: VirtualAddress, in visit: borrowing TableVisit) -> WalkAction
     /// Entries `indexes` of a table cannot be loaded: the memory does not have them.
     mutating func absent(_ indexes: IndexLimits, in visit: borrowing TableVisit)
@@ -136,15 +137,31 @@ extension AddressSpace {
     ) throws(Memory.Failure) -> Bool {
         guard let range = tree.range.intersection(range) else { return true }
         let level = Format.fixedTopLevel ?? tree.topLevel
+        return try walk(
+            tree.table, level, tree.limits, base: VirtualAddress(tree.range.first.rawValue & ~tree.addressMask),
+            rights: .all, range.first, range.last, in: memory, visitor: &visitor)
+    }
+
+    /// - Parameter base: The address that the table's index 0 stands for; `first` and `last` are not below it.
+    @inlinable
+    func walk<Memory: TableMemory & ~Copyable & ~Escapable, Visitor: PageWalkVisitor<Format>>(
+        _ table: PhysicalAddress, _ level: Level, _ limits: IndexLimits, base: VirtualAddress, rights: Rights,
+        _ first: VirtualAddress, _ last: VirtualAddress, in memory: borrowing Memory, visitor: inout Visitor
+    ) throws(Memory.Failure) -> Bool {
         let shift = format.shift(level)
-        let first = Int(truncatingIfNeeded: (range.first.rawValue & tree.addressMask) &>> shift)
-        let last = Int(truncatingIfNeeded: (range.last.rawValue & tree.addressMask) &>> shift)
-        let visited = IndexLimits(first: max(first, tree.limits.first), last: min(last, tree.limits.last))
-        guard visited.first <= visited.last else { return true }
+        let (firstOffset, lastOffset) = (first.rawValue &- base.rawValue, last.rawValue &- base.rawValue)
+        let covered = UInt64(truncatingIfNeeded: limits.last &+ 1) &<< shift
         let visit = TableVisit(
-            table: tree.table, level: level, limits: tree.limits, visited: visited,
-            base: VirtualAddress(tree.range.first.rawValue & ~tree.addressMask), rights: .all)
-        return try walk(visit, range.first, range.last, in: memory, visitor: &visitor)
+            table: table, level: level, limits: limits,
+            visited: IndexLimits(
+                first: max(Int(truncatingIfNeeded: firstOffset &>> shift), limits.first),
+                last: min(Int(truncatingIfNeeded: lastOffset &>> shift), limits.last)),
+            base: base, rights: rights,
+            isWhole: firstOffset <= UInt64(truncatingIfNeeded: limits.first) &<< shift && lastOffset >= covered &- 1)
+        if visit.visited.first > visit.visited.last {
+            return visitor.hole(first: first, last: last, in: visit) != .stop
+        }
+        return try walk(visit, first, last, in: memory, visitor: &visitor)
     }
 
     @inlinable
@@ -179,8 +196,11 @@ extension AddressSpace {
     ) throws(Memory.Failure) -> Bool {
         let level = visit.level
         let shift = format.shift(level)
+        let wanted = IndexLimits(
+            first: Int(truncatingIfNeeded: (first.rawValue &- visit.base.rawValue) &>> shift),
+            last: Int(truncatingIfNeeded: (last.rawValue &- visit.base.rawValue) &>> shift))
         var index = visit.visited.first
-        var holeIndex = -1
+        var holeIndex = wanted.first < index ? wanted.first : -1
         var absentIndex = -1
 
         @inline(__always)
@@ -190,6 +210,11 @@ extension AddressSpace {
 
         while index <= visit.visited.last {
             guard let entry = try load(index, of: visit, table, in: memory) else {
+                if holeIndex >= 0 {
+                    let (hole, end) = (holeIndex, VirtualAddress(start(index).rawValue &- 1))
+                    holeIndex = -1
+                    if visitor.hole(first: start(hole), last: end, in: visit) == .stop { return false }
+                }
                 if absentIndex < 0 { absentIndex = index }
                 index &+= 1
                 continue
@@ -234,11 +259,8 @@ extension AddressSpace {
             }
         }
         if absentIndex >= 0 { visitor.absent(IndexLimits(first: absentIndex, last: visit.visited.last), in: visit) }
-        if holeIndex >= 0 {
-            let end = visit.base.rawValue &+ (UInt64(truncatingIfNeeded: visit.visited.last) &<< shift)
-            let holeLast = VirtualAddress(min(end | ((1 &<< shift) &- 1), last.rawValue))
-            if visitor.hole(first: start(holeIndex), last: holeLast, in: visit) == .stop { return false }
-        }
+        if holeIndex < 0 && wanted.last > visit.visited.last { holeIndex = visit.visited.last &+ 1 }
+        if holeIndex >= 0 && visitor.hole(first: start(holeIndex), last: last, in: visit) == .stop { return false }
         return true
     }
 
@@ -262,20 +284,12 @@ extension AddressSpace {
         _ entry: Entry, at index: Int, of visit: TableVisit, _ first: VirtualAddress, _ last: VirtualAddress,
         in memory: borrowing Memory, visitor: inout Visitor
     ) throws(Memory.Failure) -> Bool {
-        let below = visit.level.below
-        let shift = format.shift(below)
-        let mask: UInt64 = (1 &<< format.indexBits(below)) &- 1
-        let limits = format.limits(below: entry, at: visit.level)
-        let visited = IndexLimits(
-            first: max(Int(truncatingIfNeeded: first.rawValue &>> shift & mask), limits.first),
-            last: min(Int(truncatingIfNeeded: last.rawValue &>> shift & mask), limits.last))
-        guard visited.first <= visited.last else { return true }
-        let child = TableVisit(
-            table: format.table(of: entry, at: visit.level), level: below, limits: limits, visited: visited,
+        try walk(
+            format.table(of: entry, at: visit.level), visit.level.below, format.limits(below: entry, at: visit.level),
             base: VirtualAddress(
                 visit.base.rawValue &+ UInt64(truncatingIfNeeded: index) &<< format.shift(visit.level)),
-            rights: visit.rights.intersection(format.rights(of: entry, at: visit.level)))
-        return try walk(child, first, last, in: memory, visitor: &visitor)
+            rights: visit.rights.intersection(format.rights(of: entry, at: visit.level)), first, last, in: memory,
+            visitor: &visitor)
     }
 }
 
@@ -283,4 +297,3 @@ extension AddressSpace {
 @usableFromInline
 @inline(never)
 func raise<Failure: Error>(_ failure: Failure) throws(Failure) -> Never { throw failure }
-

@@ -6,7 +6,7 @@ import TableMemory
 public struct Survey: Sendable {
     /// In the order of addresses; neighbours that could be one range are one.
     public internal(set) var ranges: [MappedRange] = []
-    /// Each distinct table once, in the order in which the walk met them.
+    /// Each distinct table once, in the order in which the walk met them; not those of which nothing is in memory.
     public internal(set) var tables: [SurveyedTable] = []
     /// In the order in which the walk met them.
     public internal(set) var oddities: [Oddity] = []
@@ -21,7 +21,7 @@ public struct Survey: Sendable {
 public struct SurveyedTable: Hashable, Sendable {
     public let address: PhysicalAddress
     public let level: Level
-    /// The indexes that were visited.
+    /// The indexes that were visited, from the first to the last.
     public internal(set) var indexes: IndexLimits
     public let entryBytes: Int
     /// The first address that the table was reached by.
@@ -77,14 +77,15 @@ extension AddressSpace {
     /// Reads the tables below a range of addresses and says all there is to say about them.
     ///
     /// Each distinct table is read once, however many entries reach it: what it maps is repeated from the first reading.
-    /// A table that contains itself is reported and not followed.
+    /// (Once for each set of rights above it and for each part of it that such an entry or the range leaves; formats
+    /// have few.) A table that contains itself is reported and not followed.
     /// - Throws: The memory's failure, but for those that only say that a table is not there.
     /// - Complexity: The distinct tables and the ranges found. Memory: 32 bytes a range, about 100 a table.
     @inlinable
     public func survey<Memory: TableMemory & ~Copyable & ~Escapable>(
         _ range: VirtualRange = .all, in memory: borrowing Memory, limits: SurveyLimits = SurveyLimits()
     ) throws(Memory.Failure) -> Survey {
-        var surveyor = Surveyor<Format>(limits: limits)
+        var surveyor = Surveyor(format, limits: limits)
         try walk(range, in: memory, visitor: &surveyor)
         return surveyor.finish()
     }
@@ -116,7 +117,8 @@ struct Surveyor<Format: PageTableFormat>: PageWalkVisitor {
 
     struct OpenTable {
         let table: PhysicalAddress
-        let tableIndex: Int
+        /// Where its entries are counted; `nil` if they were counted before.
+        var tableIndex: Int?
         let logStart: Int
     }
 
@@ -141,20 +143,27 @@ struct Surveyor<Format: PageTableFormat>: PageWalkVisitor {
     @usableFromInline
     var currentLevel: UInt8 = 0
 
+    let format: Format
     var limits: SurveyLimits
     var survey = Survey()
     var open: [OpenTable] = []
+    /// The entry that points to the table that is entered next.
+    var pointer: EntryPosition?
     var readings: [Reach: Reading] = [:]
     var tableIndexes: [Place: Int] = [:]
 
     @usableFromInline
-    init(limits: SurveyLimits) { self.limits = limits }
+    init(_ format: Format, limits: SurveyLimits) {
+        self.format = format
+        self.limits = limits
+    }
 
     @usableFromInline
     mutating func enter(_ visit: TableVisit) -> WalkAction {
         flush()
+        if open.isEmpty { pointer = nil }
         if open.contains(where: { $0.table == visit.table }) {
-            report(.loop(to: visit.table), visit.position(visit.visited.first), visit.base)
+            report(.loop(to: visit.table), pointer ?? visit.position(visit.visited.first), visit.base)
             return .skip
         }
         let reach = Reach(table: visit.table, level: visit.level, limits: visit.limits, rights: visit.rights)
@@ -173,7 +182,7 @@ struct Surveyor<Format: PageTableFormat>: PageWalkVisitor {
     mutating func leave(_ visit: TableVisit) {
         flush()
         guard let closed = open.popLast() else { return }
-        survey.tables[closed.tableIndex].leaves += leaves
+        if let index = closed.tableIndex { survey.tables[index].leaves += leaves }
         leaves = 0
         if visit.isWhole {
             let reach = Reach(table: visit.table, level: visit.level, limits: visit.limits, rights: visit.rights)
@@ -212,11 +221,12 @@ struct Surveyor<Format: PageTableFormat>: PageWalkVisitor {
         last: VirtualAddress
     ) -> WalkAction {
         flush()
-        if let open = open.last {
-            survey.tables[open.tableIndex].tables += 1
-            survey.tables[open.tableIndex].leaves += leaves
-            leaves = 0
+        pointer = visit.position(index)
+        if let index = open.last?.tableIndex {
+            survey.tables[index].tables += 1
+            survey.tables[index].leaves += leaves
         }
+        leaves = 0
         return .proceed
     }
 
@@ -231,8 +241,11 @@ struct Surveyor<Format: PageTableFormat>: PageWalkVisitor {
 
     @usableFromInline
     mutating func absent(_ indexes: IndexLimits, in visit: borrowing TableVisit) {
+        if indexes == visit.visited { forget(visit) }
+        let offset = UInt64(truncatingIfNeeded: indexes.first) &<< format.shift(visit.level)
         report(
-            .absent(entries: indexes.last &- indexes.first &+ 1), visit.position(indexes.first), visit.base)
+            .absent(entries: indexes.last &- indexes.first &+ 1), visit.position(indexes.first),
+            VirtualAddress(visit.base.rawValue &+ offset))
     }
 
     /// Closes the range that is growing.
@@ -250,31 +263,44 @@ struct Surveyor<Format: PageTableFormat>: PageWalkVisitor {
     }
 
     /// Remembers a table, or finds the one that was remembered: its two halves, or its readings with other rights.
-    private mutating func note(_ visit: TableVisit) -> Int {
+    /// - Returns: `nil` if the table's entries were counted before.
+    private mutating func note(_ visit: TableVisit) -> Int? {
         let place = Place(table: visit.table, level: visit.level)
+        let visited = visit.visited
         if let index = tableIndexes[place] {
             let known = survey.tables[index].indexes
-            if known == visit.visited {
-                // Read again because the rights above it differ: its entries are counted once.
-                survey.tables[index].leaves = 0
-                survey.tables[index].tables = 0
-            }
             survey.tables[index].indexes = IndexLimits(
-                first: min(known.first, visit.visited.first), last: max(known.last, visit.visited.last))
+                first: min(known.first, visited.first), last: max(known.last, visited.last))
+            if visited.first > known.last || visited.last < known.first { return index }
+            // Read again because the rights above it differ, or another part of it is wanted: the larger reading counts.
+            if visited.last - visited.first <= known.last - known.first { return nil }
+            survey.tables[index].leaves = 0
+            survey.tables[index].tables = 0
             return index
         }
         tableIndexes[place] = survey.tables.count
         survey.tables.append(
             SurveyedTable(
-                address: visit.table, level: visit.level, indexes: visit.visited, entryBytes: Format.entryBytes,
+                address: visit.table, level: visit.level, indexes: visited, entryBytes: Format.entryBytes,
                 base: visit.base, leaves: 0, tables: 0))
         return survey.tables.count - 1
+    }
+
+    /// Forgets a table that turned out not to be there, unless other entries of it are.
+    private mutating func forget(_ visit: borrowing TableVisit) {
+        guard let index = open.last?.tableIndex, index == survey.tables.count - 1,
+            survey.tables[index].indexes == visit.visited
+        else { return }
+        survey.tables.removeLast()
+        tableIndexes[Place(table: visit.table, level: visit.level)] = nil
+        open[open.count - 1].tableIndex = nil
     }
 
     private mutating func `repeat`(_ reading: Reading, at visit: TableVisit) {
         guard !reading.log.isEmpty else { return }
         guard reading.log.count <= limits.repeatedRanges else {
-            report(.repeatLeftOut(table: visit.table), visit.position(visit.visited.first), visit.base)
+            report(
+                .repeatLeftOut(table: visit.table), pointer ?? visit.position(visit.visited.first), visit.base)
             return
         }
         limits.repeatedRanges -= reading.log.count
@@ -300,11 +326,19 @@ struct Surveyor<Format: PageTableFormat>: PageWalkVisitor {
         flush()
         var result = survey
         var merged: [MappedRange] = []
-        for range in log {
+        func add(_ range: MappedRange) {
             if let last = merged.last, last.continues(into: range) {
                 merged[merged.count - 1] = last.extended(by: range)
             } else {
                 merged.append(range)
+            }
+        }
+        for range in log {
+            if let (below, above) = range.parts {
+                add(below)
+                add(above)
+            } else {
+                add(range)
             }
         }
         result.ranges = merged
