@@ -37,9 +37,9 @@ struct DescriptionTests {
         let bytes = Array(try Data(contentsOf: URL(fileURLWithPath: RepositoryImage.sample)))
         let file = try folder.write(bytes, to: "alone").path
         let found = try await roots(file)
-        #expect(found.map { $0["name"]?.text } == ["cpu0", "cpu1", "cpu2", "cpu3", "cpu4"])
+        #expect(found.map { $0["name"]?.text } == ["cpu0", "kernel", "cpu1", "cpu2", "cpu3", "cpu4"])
         #expect(found.allSatisfy { $0["source"]?.text == "cpu notes" })
-        #expect(found.map { $0["levels"]?.number } == [3, 3, 3, 4, 5])
+        #expect(found.map { $0["levels"]?.number } == [3, 3, 3, 3, 4, 5])
     }
 
     @Test func `from the value of a root register`() async throws {
