@@ -91,7 +91,7 @@ struct BadInputTests {
     }
 
     @Test func `lists what a table has before the image ends within it`() async throws {
-        var machine = SmallMachine(.x86_64)
+        var machine = SmallMachine(.amd64)
         machine[0x1000] = 0x2000 | 0x67
         machine[0x2000] = 0x3000 | 0x67
         machine[0x3000] = 0x4000 | 0x67
