@@ -41,11 +41,11 @@ docs:
 
 INPUTS ?= 100000
 fuzz:
-	PAGEWALK_FUZZ_INPUTS=$(INPUTS) swift test -c release --filter MutationTests
+	PAGEWALK_FUZZ_INPUTS=$(INPUTS) swift test -c release -Xswiftc -enable-testing --filter MutationTests
 
 check-guests:
 	@test -n "$(DIR)" || { echo "usage: make check-guests DIR=folder-of-captures" >&2; exit 2; }
-	PAGEWALK_GUESTS="$(abspath $(DIR))" swift test -c release --filter FullCaptureTests
+	PAGEWALK_GUESTS="$(abspath $(DIR))" swift test -c release -Xswiftc -enable-testing --filter FullCaptureTests
 
 matrix:
 	PAGEWALK_WRITE_MATRIX=1 swift test --filter SupportMatrixTests

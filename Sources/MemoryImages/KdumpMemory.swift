@@ -109,6 +109,18 @@ public struct KdumpMemory: ImageMemory {
             memory: page.bytes.loadUnaligned(fromByteOffset: table.offset &+ index &* 4, as: UInt32.self), order)
     }
 
+    /// - Complexity: The pages that the bytes are in. A corrupt page is decompressed in vain once, and not for each entry.
+    public func hasNothing(at address: PhysicalAddress, bytes: Int) -> Bool {
+        let (last, overflow) = address.rawValue.addingReportingOverflow(UInt64(max(bytes, 1) - 1))
+        if overflow { return false }
+        var frame = address.rawValue >> log2BlockBytes
+        while frame <= last >> log2BlockBytes {
+            if (try? page(frame << log2BlockBytes)) != nil { return false }
+            frame += 1
+        }
+        return true
+    }
+
     public var ranges: [PhysicalRange] { pages.ranges }
 
     /// Pages that turned out to be corrupt until now, a line each.

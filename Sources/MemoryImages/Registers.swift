@@ -35,9 +35,26 @@ public struct Registers: Hashable, Sendable {
 
 extension UInt64 {
     /// Reads a hexadecimal number with or without `0x`; underscores may group its digits.
-    public init?(hexadecimal text: some StringProtocol) {
-        let digits = text.hasPrefix("0x") || text.hasPrefix("0X") ? text.dropFirst(2) : text[...]
-        guard let first = digits.first, first != "_", first != "+", first != "-" else { return nil }
-        self.init(String(digits.filter { $0 != "_" }), radix: 16)
+    public init?(hexadecimal text: some StringProtocol) { self.init(hexadecimalBytes: Array(text.utf8)[...]) }
+
+    /// The same of ASCII bytes.
+    public init?(hexadecimalBytes bytes: ArraySlice<UInt8>) {
+        var rest = bytes
+        if rest.starts(with: "0x".utf8) || rest.starts(with: "0X".utf8) { rest = rest.dropFirst(2) }
+        guard let first = rest.first, first != UInt8(ascii: "_") else { return nil }
+        var value: UInt64 = 0
+        for byte in rest {
+            let digit: UInt8
+            switch byte {
+            case UInt8(ascii: "0")...UInt8(ascii: "9"): digit = byte - UInt8(ascii: "0")
+            case UInt8(ascii: "a")...UInt8(ascii: "f"): digit = byte - UInt8(ascii: "a") + 10
+            case UInt8(ascii: "A")...UInt8(ascii: "F"): digit = byte - UInt8(ascii: "A") + 10
+            case UInt8(ascii: "_"): continue
+            default: return nil
+            }
+            guard value >> 60 == 0 else { return nil }
+            value = value << 4 | UInt64(digit)
+        }
+        self = value
     }
 }

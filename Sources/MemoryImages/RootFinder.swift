@@ -28,6 +28,10 @@ struct RootFinder {
             learnModes(root.registers)
             add(root.registers, root.name, root.process, .description, root.paging, root.levels, isNamed: true)
         }
+        if let description, description.roots.isEmpty {
+            // Registers without a list of roots are those of one machine: its only root.
+            add(description.registers, "registers", nil, .description, nil, nil, isNamed: false)
+        }
         for cpu in image.cpus { addRoots(of: cpu) }
         if let information = image.vmcoreinfo {
             addKernel(information)

@@ -35,7 +35,7 @@ public struct RootResolver: Sendable {
         do throws(Problem) {
             let isGiven = paging != nil
             let selected: Paging
-            if let paging { selected = paging } else { selected = try self.paging(registers, contents) }
+            if let paging { selected = paging } else { selected = try self.paging(registers, levels, contents) }
             switch selected {
             case .x86Long:
                 return .x86Long(.x86LongMode(longMode(registers), cr3: try require("CR3", registers)))
@@ -87,13 +87,19 @@ public struct RootResolver: Sendable {
     }
 
     /// The format that registers select.
-    private func paging(_ registers: Registers, _ contents: MemoryImage.Contents) throws(Problem) -> Paging {
+    private func paging(
+        _ registers: Registers, _ levels: Int?, _ contents: MemoryImage.Contents
+    ) throws(Problem) -> Paging {
         switch architecture {
-        case .amd64, .i386: return try x86Paging(registers)
+        case .amd64, .i386: return try x86Paging(registers, levels)
         case .s390x: return .s390x
         case .arm64: return try arm64Paging(registers)
         case .arm: return (registers["TTBCR"] ?? 0) & 1 << 31 != 0 ? .armLPAE : .armShort
-        case .riscv32: return .riscvSv32
+        case .riscv32:
+            guard try require("satp", registers) & 1 << 31 != 0 else {
+                throw Problem(reason: "satp selects no paging mode (MODE is 0)")
+            }
+            return .riscvSv32
         case .riscv64:
             switch try require("satp", registers) >> 60 {
             case 8: return .riscvSv39
@@ -113,7 +119,7 @@ public struct RootResolver: Sendable {
 
     // MARK: x86
 
-    private func x86Paging(_ registers: Registers) throws(Problem) -> Paging {
+    private func x86Paging(_ registers: Registers, _ levels: Int?) throws(Problem) -> Paging {
         if let cr0 = registers["CR0"], cr0 & 1 << 31 == 0 { throw Problem(reason: "paging is off (CR0.PG is 0)") }
         let physicalAddressExtension = registers["CR4"].map { $0 & 1 << 5 != 0 }
         let longMode = registers["EFER"].map { $0 & 1 << 10 != 0 } ?? (architecture == .amd64)
@@ -121,7 +127,8 @@ public struct RootResolver: Sendable {
             return .x86TwoLevel
         }
         guard longMode else { return .x86PAE }
-        return (registers["CR4"] ?? 0) & 1 << 12 != 0 ? .x86LongFiveLevel : .x86Long
+        let fiveLevels = registers["CR4"].map { $0 & 1 << 12 != 0 } ?? (levels == 5)
+        return fiveLevels ? .x86LongFiveLevel : .x86Long
     }
 
     private func noExecute(_ registers: Registers) -> Bool { registers["EFER"].map { $0 & 1 << 11 != 0 } ?? true }

@@ -133,6 +133,20 @@ public struct SegmentedMemory: ImageMemory, @unchecked Sendable {
         return UInt32(memory: pointer.loadUnaligned(fromByteOffset: index &* 4, as: UInt32.self), order)
     }
 
+    /// - Complexity: Logarithmic in the number of segments.
+    @inline(never)
+    public func hasNothing(at address: PhysicalAddress, bytes: Int) -> Bool {
+        let (last, overflow) = address.rawValue.addingReportingOverflow(UInt64(max(bytes, 1) - 1))
+        if overflow { return false }
+        var low = 0
+        var high = index.segmentCount
+        while low < high {
+            let middle = (low + high) / 2
+            if segments[middle].last < address.rawValue { low = middle + 1 } else { high = middle }
+        }
+        return low == index.segmentCount || segments[low].first > last
+    }
+
     public var ranges: [PhysicalRange] {
         var result: [PhysicalRange] = []
         for segment in UnsafeBufferPointer(start: segments, count: index.segmentCount) {

@@ -51,7 +51,12 @@ extension Survey {
     }
 
     private func writableTables() -> [AuditFinding] {
-        let places = tables.map(\.physicalRange).sorted { $0.first < $1.first }
+        // One place for a table that was read at several levels.
+        let places = tables.map(\.physicalRange).sorted { ($0.first, $0.last) < ($1.first, $1.last) }
+            .reduce(into: [PhysicalRange]()) { places, place in
+                if places.last?.first == place.first { places.removeLast() }
+                places.append(place)
+            }
         let firsts = places.map(\.first)
         let lasts = places.map(\.last).sorted()
         // Tables may overlap one another in a hostile image; the furthest end so far keeps the search below right.
@@ -64,7 +69,8 @@ extension Survey {
                 partition(firsts) { $0 > target.last } - partition(lasts) { $0 >= target.first }
             guard count > 0 else { return nil }
             let start = partition(furthest) { $0 >= target.first }
-            let hit = places[start...].prefix(Self.listedTables).filter { $0.intersection(target) != nil }
+            let hit = places[start...].lazy.prefix { $0.first <= target.last }
+                .filter { $0.last >= target.first }.prefix(Self.listedTables)
             return .writablePageTables(range, tables: hit.map(\.first), count: count)
         }
     }
@@ -82,19 +88,27 @@ extension Survey {
 
     /// Finds memory that is mapped with two memory types: each stretch once, with the two mappings that first differ.
     private func conflicts<Format: PageTableFormat>(of format: Format) -> [AuditFinding] {
-        let sorted = ranges.sorted { $0.physical < $1.physical }
+        let sorted = ranges.sorted { ($0.physical, $0.first) < ($1.physical, $1.first) }
         var findings: [AuditFinding] = []
         // Of each memory type, the mapping that reaches furthest up among those that start no higher.
-        var reaching: [UInt8: MappedRange] = [:]
+        var reaching = [MappedRange?](repeating: nil, count: MemoryType.allCases.count)
+        // Everything below is told: mappings that start lower met there.
+        var untold = PhysicalAddress(0)
         for range in sorted {
-            let type = format.memoryType(range.attributes.memoryTypeIndex).rawValue
-            for (other, earlier) in reaching.sorted(by: { $0.key < $1.key }) where other != type {
-                if let shared = earlier.physicalRange.intersection(range.physicalRange) {
-                    findings.append(.conflictingMemoryTypes(shared, earlier, range))
-                    break
-                }
+            let type = Int(format.memoryType(range.attributes.memoryTypeIndex).rawValue)
+            let last = range.physicalRange.last
+            var other: MappedRange?
+            for index in reaching.indices where index != type {
+                guard let mapping = reaching[index] else { continue }
+                if other.map({ $0.physicalRange.last < mapping.physicalRange.last }) ?? true { other = mapping }
             }
-            if let known = reaching[type], known.physicalRange.last >= range.physicalRange.last { continue }
+            let (first, end) = (max(untold, range.physical), min(last, other?.physicalRange.last ?? untold))
+            if let other, first <= end {
+                findings.append(.conflictingMemoryTypes(PhysicalRange(first: first, last: end), other, range))
+                if end.rawValue == .max { break }
+                untold = PhysicalAddress(end.rawValue + 1)
+            }
+            if let known = reaching[type], known.physicalRange.last >= last { continue }
             reaching[type] = range
         }
         return findings

@@ -45,7 +45,7 @@ public struct MappedRange: Hashable, Sendable {
     func continues(into next: MappedRange) -> Bool {
         next.first.rawValue &- first.rawValue &- 1 == lastOffset
             && next.physical.rawValue &- physical.rawValue &- 1 == lastOffset
-            && next.attributes == attributes && next.pageSize == pageSize
+            && next.physical.rawValue != 0 && next.attributes == attributes && next.pageSize == pageSize
             && lastOffset &+ next.lastOffset &+ 1 > lastOffset
     }
 
@@ -54,6 +54,20 @@ public struct MappedRange: Hashable, Sendable {
         MappedRange(
             first: first, physical: physical, lastOffset: lastOffset &+ next.lastOffset &+ 1, attributes: attributes,
             pageSize: pageSize, level: level)
+    }
+
+    /// The range in two parts, where its physical addresses pass the top of what 64 bits can name and go on at 0.
+    var parts: (MappedRange, MappedRange)? {
+        let below = 0 &- physical.rawValue
+        guard below != 0, below <= lastOffset else { return nil }
+        return (
+            MappedRange(
+                first: first, physical: physical, lastOffset: below &- 1, attributes: attributes, pageSize: pageSize,
+                level: level),
+            MappedRange(
+                first: VirtualAddress(first.rawValue &+ below), physical: PhysicalAddress(0),
+                lastOffset: lastOffset &- below, attributes: attributes, pageSize: pageSize, level: level)
+        )
     }
 
     /// The same mapping `delta` bytes further up.

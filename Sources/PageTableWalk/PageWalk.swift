@@ -34,11 +34,13 @@ public struct TableVisit: Sendable {
     public let base: VirtualAddress
     /// What the entries above allow.
     public let rights: Rights
+    /// Whether the walk's range leaves out nothing of what is below the table.
+    public let isWhole: Bool
 
     @inlinable
     public init(
         table: PhysicalAddress, level: Level, limits: IndexLimits, visited: IndexLimits, base: VirtualAddress,
-        rights: Rights
+        rights: Rights, isWhole: Bool
     ) {
         self.table = table
         self.level = level
@@ -46,10 +48,8 @@ public struct TableVisit: Sendable {
         self.visited = visited
         self.base = base
         self.rights = rights
+        self.isWhole = isWhole
     }
-
-    @inlinable
-    public var isWhole: Bool { limits == visited }
 
     @inlinable
     public func position(_ index: Int) -> EntryPosition {
@@ -88,7 +88,8 @@ public protocol PageWalkVisitor<Format> {
     mutating func malformed(
         _ entry: Entry, _ format: Format, at index: Int, in visit: borrowing TableVisit, first: VirtualAddress
     ) -> WalkAction
-    /// Adjacent entries of one table that map nothing: the hole's depth is the level of the table.
+    /// Adjacent entries of one table that map nothing, or that the table does not have: the hole's depth is the level of
+    /// the table. A table that has none of the entries that the walk wants is not entered for its hole.
     mutating func hole(first: VirtualAddress, last: VirtualAddress, in visit: borrowing TableVisit) -> WalkAction
     /// Entries `indexes` of a table cannot be loaded: the memory does not have them.
     mutating func absent(_ indexes: IndexLimits, in visit: borrowing TableVisit)
@@ -152,15 +153,31 @@ extension AddressSpace {
     ) throws(Memory.Failure) -> Bool {
         guard let range = tree.range.intersection(range) else { return true }
         let level = Format.fixedTopLevel ?? tree.topLevel
+        return try walk(
+            tree.table, level, tree.limits, base: VirtualAddress(tree.range.first.rawValue & ~tree.addressMask),
+            rights: .all, range.first, range.last, in: memory, visitor: &visitor)
+    }
+
+    /// - Parameter base: The address that the table's index 0 stands for; `first` and `last` are not below it.
+    @inlinable
+    func walk<Memory: TableMemory & ~Copyable & ~Escapable, Visitor: PageWalkVisitor<Format>>(
+        _ table: PhysicalAddress, _ level: Level, _ limits: IndexLimits, base: VirtualAddress, rights: Rights,
+        _ first: VirtualAddress, _ last: VirtualAddress, in memory: borrowing Memory, visitor: inout Visitor
+    ) throws(Memory.Failure) -> Bool {
         let shift = format.shift(level)
-        let first = Int(truncatingIfNeeded: (range.first.rawValue & tree.addressMask) &>> shift)
-        let last = Int(truncatingIfNeeded: (range.last.rawValue & tree.addressMask) &>> shift)
-        let visited = IndexLimits(first: max(first, tree.limits.first), last: min(last, tree.limits.last))
-        guard visited.first <= visited.last else { return true }
+        let (firstOffset, lastOffset) = (first.rawValue &- base.rawValue, last.rawValue &- base.rawValue)
+        let covered = UInt64(truncatingIfNeeded: limits.last &+ 1) &<< shift
         let visit = TableVisit(
-            table: tree.table, level: level, limits: tree.limits, visited: visited,
-            base: VirtualAddress(tree.range.first.rawValue & ~tree.addressMask), rights: .all)
-        return try walk(visit, range.first, range.last, in: memory, visitor: &visitor)
+            table: table, level: level, limits: limits,
+            visited: IndexLimits(
+                first: max(Int(truncatingIfNeeded: firstOffset &>> shift), limits.first),
+                last: min(Int(truncatingIfNeeded: lastOffset &>> shift), limits.last)),
+            base: base, rights: rights,
+            isWhole: firstOffset <= UInt64(truncatingIfNeeded: limits.first) &<< shift && lastOffset >= covered &- 1)
+        if visit.visited.first > visit.visited.last {
+            return visitor.hole(first: first, last: last, in: visit) != .stop
+        }
+        return try walk(visit, first, last, in: memory, visitor: &visitor)
     }
 
     @inlinable
@@ -180,6 +197,16 @@ extension AddressSpace {
             found = try memory.table(at: PhysicalAddress(firstEntry), bytes: bytes)
         } catch {
             if !memory.isAbsence(error) { try raise(error) }
+            if memory.hasNothing(at: PhysicalAddress(firstEntry), bytes: bytes) {
+                var goesOn = true
+                if startAddress(of: visit.visited.first, in: visit) > first {
+                    goesOn = tell(first, before: visit.visited.first, of: visit, &visitor)
+                }
+                visitor.absent(visit.visited, in: visit)
+                if goesOn { goesOn = tellRest(of: visit, last, &visitor) }
+                visitor.leave(visit)
+                return goesOn
+            }
             found = nil
         }
         let goesOn = try walkEntries(of: visit, found, first, last, in: memory, visitor: &visitor)
@@ -196,24 +223,35 @@ extension AddressSpace {
         let level = visit.level
         let lastIndex = visit.visited.last
         var index = visit.visited.first
+        // Entries that the walk wants and the table does not have are a hole, as are those that map nothing.
+        var holeStart = startAddress(of: index, in: visit) > first ? first : nil
         // Loaded once and carried on: whoever finds that the next entry is not its own leaves it here.
         var loaded = try load(index, of: visit, table, in: memory)
         while true {
             guard let entry = loaded else {
                 let start = index
+                if let hole = holeStart {
+                    holeStart = nil
+                    if !tell(hole, before: start, of: visit, &visitor) { return false }
+                }
                 repeat {
                     index &+= 1
                     if index > lastIndex { break }
                     loaded = try load(index, of: visit, table, in: memory)
                 } while loaded == nil
                 visitor.absent(IndexLimits(first: start, last: index &- 1), in: visit)
-                if index > lastIndex { return true }
+                if index > lastIndex { return tellRest(of: visit, last, &visitor) }
                 continue
             }
             let start = index
             let address = max(startAddress(of: index, in: visit), first)
             let action: WalkAction
-            switch format.shape(of: entry, at: level) {
+            let shape = format.shape(of: entry, at: level)
+            if shape != .invalid, let hole = holeStart {
+                holeStart = nil
+                if !tell(hole, before: start, of: visit, &visitor) { return false }
+            }
+            switch shape {
             case .invalid:
                 while true {
                     index &+= 1
@@ -221,10 +259,10 @@ extension AddressSpace {
                     loaded = try load(index, of: visit, table, in: memory)
                     guard let next = loaded, format.shape(of: next, at: level) == .invalid else { break }
                 }
-                let end = format.last(
-                    of: entry, at: level, from: startAddress(of: index &- 1, in: visit), limit: last)
-                if visitor.hole(first: address, last: end, in: visit) == .stop { return false }
-                if index > lastIndex { return true }
+                let hole = holeStart ?? address
+                holeStart = nil
+                if index > lastIndex { return visitor.hole(first: hole, last: last, in: visit) != .stop }
+                if !tell(hole, before: index, of: visit, &visitor) { return false }
                 continue
             case .leaf where Visitor.joinsLeaves:
                 let run = try joinedLeaves(entry, at: index, of: visit, table, address, in: memory)
@@ -233,7 +271,7 @@ extension AddressSpace {
                 let indexes = IndexLimits(first: index, last: run.nextIndex &- 1)
                 action = visitor.leaves(entry, format, at: indexes, in: visit, first: address, last: end)
                 if action == .proceed || action == .skip {
-                    if run.nextIndex > lastIndex { return true }
+                    if run.nextIndex > lastIndex { return tellRest(of: visit, last, &visitor) }
                     index = run.nextIndex
                     loaded = run.next
                     continue
@@ -255,12 +293,32 @@ extension AddressSpace {
             switch action {
             case .proceed, .skip:
                 index = start &+ 1
-                if index > lastIndex { return true }
+                if index > lastIndex { return tellRest(of: visit, last, &visitor) }
             case .again: index = start
             case .stop: return false
             }
             loaded = try load(index, of: visit, table, in: memory)
         }
+    }
+
+    /// Tells of a hole that ends before the entry `index`.
+    @inlinable
+    func tell<Visitor: PageWalkVisitor<Format>>(
+        _ hole: VirtualAddress, before index: Int, of visit: TableVisit, _ visitor: inout Visitor
+    ) -> Bool {
+        let end = VirtualAddress(startAddress(of: index, in: visit).rawValue &- 1)
+        return visitor.hole(first: hole, last: end, in: visit) != .stop
+    }
+
+    /// Tells of the hole behind the last entry that a table has, if the walk wants more of them.
+    @inlinable
+    func tellRest<Visitor: PageWalkVisitor<Format>>(
+        of visit: TableVisit, _ last: VirtualAddress, _ visitor: inout Visitor
+    ) -> Bool {
+        let end = startAddress(of: visit.visited.last &+ 1, in: visit)
+        // The end of a table at the very top is 0.
+        guard end <= last, end > visit.base else { return true }
+        return visitor.hole(first: end, last: last, in: visit) != .stop
     }
 
     @inlinable
@@ -321,20 +379,11 @@ extension AddressSpace {
         _ entry: Entry, at index: Int, of visit: TableVisit, _ first: VirtualAddress, _ last: VirtualAddress,
         in memory: borrowing Memory, visitor: inout Visitor
     ) throws(Memory.Failure) -> Bool {
-        let below = visit.level.below
-        let shift = format.shift(below)
-        let mask: UInt64 = (1 &<< format.indexBits(below)) &- 1
-        let limits = format.limits(below: entry, at: visit.level)
-        let visited = IndexLimits(
-            first: max(Int(truncatingIfNeeded: first.rawValue &>> shift & mask), limits.first),
-            last: min(Int(truncatingIfNeeded: last.rawValue &>> shift & mask), limits.last))
-        guard visited.first <= visited.last else { return true }
-        let child = TableVisit(
-            table: format.table(of: entry, at: visit.level), level: below, limits: limits, visited: visited,
-            base: VirtualAddress(
-                visit.base.rawValue &+ UInt64(truncatingIfNeeded: index) &<< format.shift(visit.level)),
-            rights: visit.rights.intersection(format.rights(of: entry, at: visit.level)))
-        return try walk(child, first, last, in: memory, visitor: &visitor)
+        try walk(
+            format.table(of: entry, at: visit.level), visit.level.below, format.limits(below: entry, at: visit.level),
+            base: startAddress(of: index, in: visit),
+            rights: visit.rights.intersection(format.rights(of: entry, at: visit.level)), first, last, in: memory,
+            visitor: &visitor)
     }
 }
 

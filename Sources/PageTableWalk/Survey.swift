@@ -6,7 +6,7 @@ import TableMemory
 public struct Survey: Sendable {
     /// In the order of addresses; neighbours that could be one range are one.
     public internal(set) var ranges: [MappedRange] = []
-    /// Each distinct table once, in the order in which the walk met them.
+    /// Each distinct table once, in the order in which the walk met them; not those of which nothing is in memory.
     public internal(set) var tables: [SurveyedTable] = []
     /// In the order in which the walk met them.
     public internal(set) var oddities: [Oddity] = []
@@ -21,7 +21,7 @@ public struct Survey: Sendable {
 public struct SurveyedTable: Hashable, Sendable {
     public let address: PhysicalAddress
     public let level: Level
-    /// The indexes that were visited.
+    /// The indexes that were visited, from the first to the last.
     public internal(set) var indexes: IndexLimits
     public let entryBytes: Int
     /// The first address that the table was reached by.
@@ -77,14 +77,15 @@ extension AddressSpace {
     /// Reads the tables below a range of addresses and says all there is to say about them.
     ///
     /// Each distinct table is read once, however many entries reach it: what it maps is repeated from the first reading.
-    /// A table that contains itself is reported and not followed.
+    /// (Once for each set of rights above it and for each part of it that such an entry or the range leaves; formats
+    /// have few.) A table that contains itself is reported and not followed.
     /// - Throws: The memory's failure, but for those that only say that a table is not there.
     /// - Complexity: The distinct tables and the ranges found. Memory: 32 bytes a range, about 100 a table.
     @inlinable
     public func survey<Memory: TableMemory & ~Copyable & ~Escapable>(
         _ range: VirtualRange = .all, in memory: borrowing Memory, limits: SurveyLimits = SurveyLimits()
     ) throws(Memory.Failure) -> Survey {
-        var surveyor = Surveyor<Format>(limits: limits)
+        var surveyor = Surveyor(format, limits: limits)
         try walk(range, in: memory, visitor: &surveyor)
         return surveyor.book.finish()
     }

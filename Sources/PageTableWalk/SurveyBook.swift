@@ -21,6 +21,8 @@ private struct TablePlace: Hashable {
 private struct OpenTable {
     let table: PhysicalAddress
     let tableIndex: Int
+    /// Whether its entries are counted; they are not if they were before.
+    var counts: Bool
     let logStart: Int
 }
 
@@ -32,6 +34,8 @@ struct SurveyBook {
     private var limits: SurveyLimits
     private var survey = Survey()
     private var open: [OpenTable] = []
+    /// The entry that points to the table that is entered next.
+    private var pointer: EntryPosition?
     private var indexes: [TablePlace: Int] = [:]
     /// Of each table of the survey, complete readings only.
     private var readings: [[TableReading]] = []
@@ -42,30 +46,27 @@ struct SurveyBook {
     /// - Returns: False if the table is not to be read: it is being read already, or was before.
     @usableFromInline
     mutating func enter(_ visit: TableVisit, entryBytes: Int) -> Bool {
+        if open.isEmpty { pointer = nil }
         if open.contains(where: { $0.table == visit.table }) {
-            report(.loop(to: visit.table), visit.position(visit.visited.first), visit.base)
+            report(.loop(to: visit.table), pointer ?? visit.position(visit.visited.first), visit.base)
             return false
         }
-        let index = note(visit, entryBytes)
-        if visit.isWhole,
+        let place = TablePlace(table: visit.table, level: visit.level)
+        if visit.isWhole, let index = indexes[place],
             let reading = readings[index].first(where: { $0.rights == visit.rights && $0.limits == visit.limits })
         {
             `repeat`(reading, at: visit)
             return false
         }
-        if !readings[index].isEmpty {
-            // Read again because the rights above it differ: its entries are counted once.
-            survey.tables[index].leaves = 0
-            survey.tables[index].tables = 0
-        }
-        open.append(OpenTable(table: visit.table, tableIndex: index, logStart: log.count))
+        let (index, counts) = note(visit, place, entryBytes)
+        open.append(OpenTable(table: visit.table, tableIndex: index, counts: counts, logStart: log.count))
         return true
     }
 
     @usableFromInline
     mutating func leave(_ visit: TableVisit, leaves: Int) {
-        guard let closed = open.popLast() else { return }
-        survey.tables[closed.tableIndex].leaves += leaves
+        guard let closed = open.popLast(), closed.tableIndex < survey.tables.count else { return }
+        if closed.counts { survey.tables[closed.tableIndex].leaves += leaves }
         if visit.isWhole {
             readings[closed.tableIndex].append(
                 TableReading(
@@ -75,34 +76,59 @@ struct SurveyBook {
 
     /// Counts an entry of the open table that points to another, and the leaves before it.
     @usableFromInline
-    mutating func countTable(leaves: Int) {
-        guard let open = open.last else { return }
+    mutating func countTable(_ position: EntryPosition, leaves: Int) {
+        pointer = position
+        guard let open = open.last, open.counts else { return }
         survey.tables[open.tableIndex].tables += 1
         survey.tables[open.tableIndex].leaves += leaves
     }
 
+    @usableFromInline
+    mutating func absent(_ entries: IndexLimits, in visit: borrowing TableVisit, at address: VirtualAddress) {
+        if entries == visit.visited { forget(visit) }
+        report(.absent(entries: entries.last &- entries.first &+ 1), visit.position(entries.first), address)
+    }
+
     /// Remembers a table, or finds it: its two halves, or its readings under other rights.
-    private mutating func note(_ visit: TableVisit, _ entryBytes: Int) -> Int {
-        let place = TablePlace(table: visit.table, level: visit.level)
+    /// - Returns: Its index, and whether its entries are to be counted.
+    private mutating func note(_ visit: TableVisit, _ place: TablePlace, _ entryBytes: Int) -> (Int, counts: Bool) {
+        let visited = visit.visited
         if let index = indexes[place] {
             let known = survey.tables[index].indexes
             survey.tables[index].indexes = IndexLimits(
-                first: min(known.first, visit.visited.first), last: max(known.last, visit.visited.last))
-            return index
+                first: min(known.first, visited.first), last: max(known.last, visited.last))
+            if visited.first > known.last || visited.last < known.first { return (index, true) }
+            // Read again because the rights above it differ, or another part of it is wanted: the larger reading counts.
+            if visited.last - visited.first <= known.last - known.first { return (index, false) }
+            survey.tables[index].leaves = 0
+            survey.tables[index].tables = 0
+            return (index, true)
         }
         indexes[place] = survey.tables.count
         survey.tables.append(
             SurveyedTable(
-                address: visit.table, level: visit.level, indexes: visit.visited, entryBytes: entryBytes,
-                base: visit.base, leaves: 0, tables: 0))
+                address: visit.table, level: visit.level, indexes: visited, entryBytes: entryBytes, base: visit.base,
+                leaves: 0, tables: 0))
         readings.append([])
-        return survey.tables.count - 1
+        return (survey.tables.count - 1, true)
+    }
+
+    /// Forgets a table that turned out not to be there, unless other entries of it are.
+    private mutating func forget(_ visit: borrowing TableVisit) {
+        guard let last = open.last, last.counts, last.tableIndex == survey.tables.count - 1,
+            survey.tables[last.tableIndex].indexes == visit.visited
+        else { return }
+        survey.tables.removeLast()
+        readings.removeLast()
+        indexes[TablePlace(table: visit.table, level: visit.level)] = nil
+        open[open.count - 1].counts = false
     }
 
     private mutating func `repeat`(_ reading: TableReading, at visit: TableVisit) {
         guard !reading.log.isEmpty else { return }
         guard reading.log.count <= limits.repeatedRanges else {
-            report(.repeatLeftOut(table: visit.table), visit.position(visit.visited.first), visit.base)
+            report(
+                .repeatLeftOut(table: visit.table), pointer ?? visit.position(visit.visited.first), visit.base)
             return
         }
         limits.repeatedRanges -= reading.log.count
@@ -128,6 +154,10 @@ struct SurveyBook {
     mutating func finish() -> Survey {
         var ranges: [MappedRange] = []
         swap(&ranges, &log)
+        // A range whose memory wraps around at 2^64 is two; that takes hostile entries, and room for more.
+        if ranges.contains(where: { $0.parts != nil }) {
+            ranges = ranges.flatMap { range in range.parts.map { [$0.0, $0.1] } ?? [range] }
+        }
         var kept = 0
         for index in ranges.indices.dropFirst() {
             if ranges[kept].continues(into: ranges[index]) {

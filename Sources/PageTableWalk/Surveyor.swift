@@ -11,8 +11,14 @@ struct Surveyor<Format: PageTableFormat>: PageWalkVisitor {
     @usableFromInline
     var leaves = 0
 
+    @usableFromInline
+    let format: Format
+
     @inlinable
-    init(limits: SurveyLimits) { book = SurveyBook(limits: limits) }
+    init(_ format: Format, limits: SurveyLimits) {
+        self.format = format
+        book = SurveyBook(limits: limits)
+    }
 
     @inlinable
     static var joinsLeaves: Bool { true }
@@ -50,7 +56,7 @@ struct Surveyor<Format: PageTableFormat>: PageWalkVisitor {
         _ entry: Entry, _ format: Format, at index: Int, in visit: borrowing TableVisit, first: VirtualAddress,
         last: VirtualAddress
     ) -> WalkAction {
-        book.countTable(leaves: leaves)
+        book.countTable(visit.position(index), leaves: leaves)
         leaves = 0
         return .proceed
     }
@@ -66,6 +72,7 @@ struct Surveyor<Format: PageTableFormat>: PageWalkVisitor {
 
     @inlinable
     mutating func absent(_ indexes: IndexLimits, in visit: borrowing TableVisit) {
-        book.report(.absent(entries: indexes.last &- indexes.first &+ 1), visit.position(indexes.first), visit.base)
+        let offset = UInt64(truncatingIfNeeded: indexes.first) &<< format.shift(visit.level)
+        book.absent(indexes, in: visit, at: VirtualAddress(visit.base.rawValue &+ offset))
     }
 }

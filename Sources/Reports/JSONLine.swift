@@ -1,7 +1,9 @@
 import PageTables
 
 /// One JSON object on one line, written field by field in the order given.
-public struct JSONLine {
+///
+/// Not copyable: a copy would share the bytes, and the next append would duplicate all of them.
+public struct JSONLine: ~Copyable {
     private var buffer: ReportBuffer
     private var isFirst = true
 
@@ -141,9 +143,10 @@ public struct JSONLine {
 extension ReportBuffer {
     /// Appends one JSON object and a newline.
     public mutating func json(_ body: (inout JSONLine) -> Void) {
-        var line = JSONLine(self)
-        // The line works on the only copy of the bytes.
-        self = ReportBuffer(reserving: 0)
+        // The line must have the only copy of the bytes, or its first append copies them all.
+        var taken = ReportBuffer(reserving: 0)
+        swap(&self, &taken)
+        var line = JSONLine(consume taken)
         body(&line)
         self = line.finish()
     }

@@ -32,6 +32,10 @@ public protocol TableMemory: ~Copyable, ~Escapable {
     /// One load of the 32-bit entry `index` of a table; otherwise as for 64 bits.
     func load32(_ table: Table, index: Int, _ order: ByteOrder) throws(Failure) -> UInt32
 
+    /// Whether every load of these bytes would fail because nothing of them is there: a walk then need not try each entry.
+    /// False where that is not known.
+    func hasNothing(at address: PhysicalAddress, bytes: Int) -> Bool
+
     /// Whether a failure only says that there is nothing at an address, so that a walk over many tables may note it and
     /// go on. Other failures end the walk.
     func isAbsence(_ failure: Failure) -> Bool
@@ -40,6 +44,9 @@ public protocol TableMemory: ~Copyable, ~Escapable {
 extension TableMemory where Self: ~Copyable & ~Escapable {
     @inlinable
     public func isAbsence(_ failure: Failure) -> Bool { true }
+
+    @inlinable
+    public func hasNothing(at address: PhysicalAddress, bytes: Int) -> Bool { false }
 
     /// One load of an entry of `format`, which knows its width and byte order.
     @inlinable

@@ -12,7 +12,7 @@ extension InspectedImage {
         do throws(RootResolutionError) {
             asked = if let text = options.root { try root(text) } else { try rootOfOverrides() }
         } catch {
-            throw InputError("\(image.path): \(error)")
+            throw complaint("\(error)")
         }
         if let asked { return try walkable(asked) }
         switch roots.count {
@@ -28,20 +28,25 @@ extension InspectedImage {
     }
 
     func noRoots() -> InputError {
-        if let problem = problems.first { return InputError("\(image.path): \(problem)") }
+        if let problem = problems.first { return complaint("\(problem)") }
         guard architecture != nil else {
-            return InputError(
-                "\(image.path): does not say its architecture; name the format (--paging) and the root (--root), "
+            return complaint(
+                "does not say its architecture; name the format (--paging) and the root (--root), "
                     + "or describe the image (--description)")
         }
-        return InputError(
-            "\(image.path): names no root; give one with --root, or describe the image (--description)")
+        return complaint("names no root; give one with --root, or describe the image (--description)")
+    }
+
+    /// What is wrong with the image, and that some of it is missing, which may be why.
+    private func complaint(_ text: String) -> InputError {
+        let loss = image.isTruncated ? image.warnings.first.map { "; \($0)" } : nil
+        return InputError("\(image.path): \(text)\(loss ?? "")")
     }
 
     /// A root whose top table the image has.
     func walkable(_ root: Root) throws -> Root {
         if let table = missingTopTable(of: root) {
-            throw InputError("\(image.path): root \(root.name): its top table \(table) is not in the image")
+            throw complaint("root \(root.name): its top table \(table) is not in the image")
         }
         return root
     }
@@ -52,7 +57,12 @@ extension InspectedImage {
     func finish(openingWarnings: Int) throws {
         let warnings = image.warnings
         if let first = warnings.first {
-            let more = warnings.count > 1 ? " (`pagewalk info` says what else)" : ""
+            let more =
+                switch warnings.count {
+                case 1: ""
+                case ...openingWarnings: " (`pagewalk info` says what else)"
+                default: " (and \(warnings.count - 1) more)"
+                }
             StandardError.write(text: "pagewalk: \(image.path): \(first)\(more)\n")
         }
         if image.isTruncated || warnings.count > openingWarnings { throw ExitCode(2) }

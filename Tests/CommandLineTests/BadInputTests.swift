@@ -80,14 +80,31 @@ struct BadInputTests {
         #expect(info.lines.filter { $0.hasPrefix("warning") }.count == 3)
     }
 
+    @Test func `says that the memory of a root is among what is missing`() async throws {
+        let path = try folder.write(SmallMachine.x86().elfCore().dropLast(8 * 4096), to: "headers").path
+        let rest = try Array(Data(contentsOf: URL(fileURLWithPath: path))) + [UInt8](repeating: 0, count: 8)
+        try folder.write(rest, to: "headers")
+        try await expectComplaint(
+            ["dump", path, "--register", "CR3=0x2000"], path, "top table 0x2000 is not in the image", "offset 0x",
+            "p_filesz")
+        try await expectComplaint(["dump", path], path, "names no root", "p_filesz")
+    }
+
     @Test func `lists what a table has before the image ends within it`() async throws {
-        // Root A's top table is in the first part of the sample, and many tables behind it are not.
-        let bytes = try await RepositoryImage.decompressedSample()
-        let path = try folder.write(Array(bytes.prefix(700_000)), to: "part.elf").path
-        let outcome = try await PagewalkProgram.run("dump", path, "--register", "ASCE=0x29b01c7", "--json")
+        var machine = SmallMachine(.amd64)
+        machine[0x1000] = 0x2000 | 0x67
+        machine[0x2000] = 0x3000 | 0x67
+        machine[0x3000] = 0x4000 | 0x67
+        machine[0x4000] = 0x1_0000 | 0x67
+        machine[0x4ff8] = 0x2_0000 | 0x67
+        // The last table is the end of the file, and half of it is missing.
+        let path = try folder.write(machine.elfCore().dropLast(2048), to: "half").path
+        let outcome = try await PagewalkProgram.run("dump", path, "--register", "CR3=0x1000", "--json")
         #expect(outcome.status == 2)
-        #expect(outcome.lines.count > 100)
-        #expect(outcome.errorLines.count == 2)
+        #expect(try outcome.objects().map { $0["start"]?.text } == ["0x0"])
+        #expect(
+            outcome.errorLines.first?.contains("256 entries of the level-0 table 0x4000 are not in the image") == true)
+        #expect(outcome.errorLines.last?.contains("p_filesz") == true)
     }
 
     @Test func `says where a compressed image is truncated`() async throws {

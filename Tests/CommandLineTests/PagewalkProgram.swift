@@ -163,13 +163,4 @@ enum RepositoryImage {
             folder.appendingPathComponent("description.json").path,
         ]
     }
-
-    /// The sample, decompressed.
-    static func decompressedSample() async throws -> [UInt8] {
-        let folder = try ScratchFolder()
-        let file = folder.path("sample.elf")
-        let outcome = try await PagewalkProgram.shell("zstd -dqc '\(sample)' > '\(file)'")
-        try #require(outcome.status == 0)
-        return Array(try Data(contentsOf: URL(fileURLWithPath: file)))
-    }
 }

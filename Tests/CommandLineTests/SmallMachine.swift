@@ -3,12 +3,12 @@ import Foundation
 /// A machine made for a test: words of physical memory, written as an ELF core.
 struct SmallMachine {
     enum Kind {
-        case x86_64
+        case amd64
         case s390x
 
         var elfMachine: UInt16 {
             switch self {
-            case .x86_64: 62
+            case .amd64: 62
             case .s390x: 22
             }
         }
@@ -83,7 +83,7 @@ extension SmallMachine {
     ///     0x40000000   malformed: a 1 GiB page with address bits below its size
     ///     0xffff800000000000 -> 0x5000, kernel, read only, with another memory type
     static func x86() -> SmallMachine {
-        var machine = SmallMachine(.x86_64)
+        var machine = SmallMachine(.amd64)
         machine[0x1000] = 0x2000 | 0x67
         machine[0x1000 + 256 * 8] = 0x6000 | 0x63
         machine[0x2000] = 0x3000 | 0x67

@@ -48,7 +48,8 @@ struct Audit: ParsableCommand {
             StandardOutput.flushIfLarge(&buffer)
         }
         if !jsonOptions.json {
-            buffer.append(text: "\(root.name)  \(findings.count) findings in \(survey.tables.count) tables\n")
+            let noun = findings.count == 1 ? "finding" : "findings"
+            buffer.append(text: "\(root.name)  \(findings.count) \(noun) in \(survey.tables.count) tables\n")
         }
         StandardOutput.write(&buffer)
     }

@@ -42,9 +42,11 @@ struct Dump: ParsableCommand {
         let progress = Progress("reading the tables of \(root.name)")
         let survey = root.space.survey(part, view: viewOptions.view, in: inspected.image.contents)
         progress.done()
+        // Read once: an option's wrapper costs more than a line.
+        let json = jsonOptions.json
         let report = DumpReport(of: root.space, view: viewOptions.view, style: StandardOutput.style)
         var buffer = ReportBuffer()
-        if !jsonOptions.json {
+        if !json {
             if named {
                 buffer.append(text: "root \(root.name)")
                 if let process = root.process { buffer.append(text: ", process \(process)") }
@@ -59,7 +61,7 @@ struct Dump: ParsableCommand {
                 append(hole: gap, report, root, named, to: &buffer)
                 gaps = gaps.dropFirst()
             }
-            if jsonOptions.json {
+            if json {
                 report.appendJSON(range, root: named ? root.name : nil, to: &buffer)
             } else {
                 report.appendText(range, to: &buffer)

@@ -31,19 +31,18 @@ struct Translate: ParsableCommand {
         let inspected = try imageOptions.open()
         let openingWarnings = inspected.image.warnings.count
         let root = try inspected.select(rootOptions)
-        let report = TranslationReport(of: root.space, view: viewOptions.view, style: StandardOutput.style)
+        // Read once: an option's wrapper costs more than a translation.
+        let (view, json, steps) = (viewOptions.view, jsonOptions.json, steps)
+        let report = TranslationReport(of: root.space, view: view, style: StandardOutput.style)
         var buffer = ReportBuffer()
-        func answer(_ text: some StringProtocol, _ what: String) throws {
-            let value: UInt64
-            do {
-                value = try address(text, what)
-            } catch {
+        func answer(_ value: UInt64?, _ text: @autoclosure () -> String, _ what: @autoclosure () -> String) throws {
+            guard let value else {
                 StandardOutput.write(&buffer)
-                throw error
+                throw InputError("\(what()): '\(text())' is not a hexadecimal address of at most 64 bits")
             }
             let translation = root.space.translate(
-                VirtualAddress(value), view: viewOptions.view, in: inspected.image.contents, steps: steps)
-            if jsonOptions.json {
+                VirtualAddress(value), view: view, in: inspected.image.contents, steps: steps)
+            if json {
                 report.appendJSON(translation, withSteps: steps, to: &buffer)
             } else {
                 report.appendText(translation, to: &buffer)
@@ -51,14 +50,20 @@ struct Translate: ParsableCommand {
             StandardOutput.flushIfLarge(&buffer)
         }
         if addresses.isEmpty {
+            var input = StandardInput()
             var number = 0
-            while let line = readLine() {
+            while let line = input.nextLine() {
                 number += 1
-                let text = line.filter { !$0.isWhitespace }
-                if !text.isEmpty { try answer(text, "standard input, line \(number)") }
+                let isSpace = { (byte: UInt8) in byte == UInt8(ascii: " ") || byte == UInt8(ascii: "\t") || byte == 13 }
+                let text = line.drop(while: isSpace)
+                guard let last = text.lastIndex(where: { !isSpace($0) }) else { continue }
+                let word = text[...last]
+                try answer(
+                    UInt64(hexadecimalBytes: word), String(decoding: word.prefix(40), as: UTF8.self),
+                    "standard input, line \(number)")
             }
         } else {
-            for text in addresses { try answer(text, "address") }
+            for text in addresses { try answer(UInt64(hexadecimal: text), text, "address") }
         }
         StandardOutput.write(&buffer)
         try inspected.finish(openingWarnings: openingWarnings)
