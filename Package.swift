@@ -52,7 +52,9 @@ let package = Package(
             swiftSettings: strict),
         .target(
             name: "Reports",
-            dependencies: ["PageTables", "TableMemory", "PageTableWalk", "MemoryImages"],
+            dependencies: [
+                "PageTables", "TableMemory", "PageTableWalk", "MemoryImages", "Interleaving", "RaceScenarios",
+            ],
             swiftSettings: strict),
         .target(name: "CFiber"),
         .target(name: "Interleaving", dependencies: ["CFiber"], swiftSettings: strict),
@@ -67,7 +69,7 @@ let package = Package(
         .executableTarget(
             name: "pagewalk",
             dependencies: [
-                "PageTables", "TableMemory", "PageTableWalk", "MemoryImages", "Reports",
+                "PageTables", "TableMemory", "PageTableWalk", "MemoryImages", "Reports", "Interleaving", "RaceScenarios",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),

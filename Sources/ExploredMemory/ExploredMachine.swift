@@ -134,7 +134,9 @@ public final class ExploredMachine {
     func fill(_ range: PhysicalRange, with pattern: UInt64) throws(Abandoned) {
         try change(range, "fill \(range.first)")
         try requireLife(range.first, "fill")
-        for address in stride(from: range.first.rawValue, through: range.last.rawValue, by: 8) { words[address] = pattern }
+        for address in stride(from: range.first.rawValue, through: range.last.rawValue, by: 8) {
+            words[address] = pattern
+        }
     }
 
     private func change(_ range: PhysicalRange, _ label: @autoclosure () -> String) throws(Abandoned) {

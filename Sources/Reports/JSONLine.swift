@@ -59,6 +59,17 @@ public struct JSONLine: ~Copyable {
         buffer.append(decimal: rest)
     }
 
+    /// Seconds, to the microsecond.
+    public mutating func seconds(_ name: StaticString, _ value: Double) {
+        key(name)
+        let microseconds = UInt64(min(max(value, 0), 1e12) * 1e6)
+        buffer.append(decimal: microseconds / 1_000_000)
+        buffer.append(".")
+        let rest = microseconds % 1_000_000
+        for divisor in [100_000, 10_000, 1000, 100, 10] as [UInt64] where rest < divisor { buffer.append("0") }
+        buffer.append(decimal: rest)
+    }
+
     public mutating func flag(_ name: StaticString, _ value: Bool) {
         key(name)
         if value { buffer.append("true") } else { buffer.append("false") }

@@ -20,7 +20,8 @@ extension SafetyRule {
         SafetyRule(
             name: "forgetBlockBeforeReuse",
             demand: "The frames of a block stop leading to its head before the head is handed out again.",
-            history: "A walker that came by a frame of the old block took its reference on a head that was somebody else's.")
+            history:
+                "A walker that came by a frame of the old block took its reference on a head that was somebody else's.")
     }
 }
 
