@@ -55,6 +55,8 @@ struct ThreadState: BitwiseCopyable {
     var lastEvent: Int32 = -1
     /// The first event since the last pause.
     var lastPause: Int32 = -1
+    /// What the announced access adds to `Core.fingerprint`.
+    var fingerprint: UInt64 = 0
     /// A choice's number of alternatives, then the one that was chosen.
     var choice: Int = 0
 }
@@ -91,6 +93,8 @@ struct Core: ~Copyable {
     /// Threads of a symmetric group.
     var grouped: UInt64 = 0
 
+    /// A digest of all announced steps: an execution that is repeated meets the same ones.
+    var fingerprint: UInt64 = 0
     var groups: Int32 = 0
     var objects: UInt64 = 0
     var events = RawArray<Event>()

@@ -56,7 +56,7 @@ extension Execution {
                 }
             }
         }
-        scheduler.ended(SchedulingPoint(core: core, enabled: 0))
+        if violation == nil, !scheduler.ended(SchedulingPoint(core: core, enabled: 0)) { reportNondeterminism() }
         if case .pruned = ending {} else if violation == nil { check() }
         unwind()
         if let violation { ending = .violation(violation) }
@@ -114,6 +114,7 @@ extension Execution {
         for position in 0..<Int(further) { core.pointee.further.append(state.pointee.further[position]) }
         core.pointee.decisions.append(Int32(truncatingIfNeeded: thread))
         core.pointee.pending &= ~bit(thread)
+        core.pointee.fingerprint &-= state.pointee.fingerprint
         core.pointee.waiting &= ~bit(thread)
         state.pointee.lastEvent = index
         state.pointee.steps &+= 1
@@ -139,6 +140,12 @@ extension Execution {
             switch state.pointee.request {
             case .step:
                 core.pointee.pending |= bit(thread)
+                let announced =
+                    (state.pointee.object &* 0x9e37_79b9_7f4a_7c15)
+                    ^ ((UInt64(truncatingIfNeeded: thread) &* 16 &+ UInt64(state.pointee.kind.rawValue))
+                        &* 0xbf58_476d_1ce4_e5b9)
+                state.pointee.fingerprint = announced &* 0x94d0_49bb_1331_11eb
+                core.pointee.fingerprint &+= state.pointee.fingerprint
                 if state.pointee.kind.waits {
                     core.pointee.waiting |= bit(thread)
                     setBlocked(thread, state.pointee.isBlocked)
@@ -198,6 +205,7 @@ extension Execution {
         core.pointee.blocked = 0
         core.pointee.daemons = 0
         core.pointee.grouped = 0
+        core.pointee.fingerprint = 0
         core.pointee.groups = 0
         core.pointee.objects = 0
         core.pointee.events.removeAll()

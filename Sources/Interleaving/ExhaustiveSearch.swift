@@ -6,9 +6,7 @@ public struct ExhaustiveSearch: Scheduler {
         var enabled: UInt64
         var current: Int
         var alternatives: Int
-        var object: ObjectID
-        var kind: AccessKind
-        var isNew: Bool
+        var fingerprint: UInt64
     }
 
     private let preemptions: Int?
@@ -42,7 +40,6 @@ public struct ExhaustiveSearch: Scheduler {
             } else if top.open != 0 {
                 top.current = first(top.open)
                 top.open &= top.open &- 1
-                top.isNew = true
                 nodes.append(top)
                 return true
             }
@@ -56,21 +53,13 @@ public struct ExhaustiveSearch: Scheduler {
         if depth == nodes.count {
             let current = mayGoOn ? previous! : first(point.enabled)
             let mayPreempt = !mayGoOn || preemptions.map { spent < $0 } ?? true
-            let (kind, object) = point.announced(current)
             nodes.append(
                 Node(
-                    open: mayPreempt ? point.enabled & ~bit(current) : 0, enabled: point.enabled, current: current,
-                    alternatives: 0,
-                    object: object, kind: kind, isNew: false))
+                    open: mayPreempt ? point.enabled & ~bit(current) : 0, enabled: point.enabled, current: current, alternatives: 0,
+                    fingerprint: point.fingerprint))
         }
         let node = nodes[depth]
-        guard node.alternatives == 0, node.enabled == point.enabled else { return .diverged }
-        let (kind, object) = point.announced(node.current)
-        if node.isNew {
-            nodes[depth].isNew = false
-            nodes[depth].object = object
-            nodes[depth].kind = kind
-        } else if node.object != object || node.kind != kind {
+        guard node.alternatives == 0, node.enabled == point.enabled, node.fingerprint == point.fingerprint else {
             return .diverged
         }
         if mayGoOn, node.current != previous { spent += 1 }
@@ -80,12 +69,11 @@ public struct ExhaustiveSearch: Scheduler {
 
     public mutating func choose(_ alternatives: Int, _ point: SchedulingPoint) -> Int? {
         if depth == nodes.count {
-            nodes.append(
-                Node(
-                    open: 0, enabled: 0, current: 0, alternatives: alternatives, object: ObjectID(0), kind: .local,
-                    isNew: false))
+            nodes.append(Node(open: 0, enabled: 0, current: 0, alternatives: alternatives, fingerprint: 0))
         }
         defer { depth += 1 }
         return nodes[depth].alternatives == alternatives ? nodes[depth].current : nil
     }
+
+    public mutating func ended(_ point: SchedulingPoint) -> Bool { depth >= nodes.count }
 }

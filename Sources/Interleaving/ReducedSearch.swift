@@ -23,14 +23,13 @@ struct ReducedSearch: Scheduler, ~Copyable {
         var sleep: UInt64
         /// Sleeping threads whose step wrote, as it was when explored.
         var sleepWrote: UInt64
-        /// What the current thread's step is about, to notice a program that differs from itself.
-        var object: UInt64
+        /// What all threads were about to do, to notice a program that differs from itself.
+        var fingerprint: UInt64
         var event: Int32
         /// The chosen thread, or the alternative of a choice.
         var current: Int32
         /// 0: a choice of threads; else the number of alternatives.
         var alternatives: Int32
-        var kind: AccessKind
         var currentWrote: Bool
     }
 
@@ -78,7 +77,6 @@ struct ReducedSearch: Scheduler, ~Copyable {
                 if open != 0 {
                     top.pointee.current = Int32(truncatingIfNeeded: first(open))
                     top.pointee.currentWrote = false
-                    top.pointee.event = -1
                     changed = nodes.count &- 1
                     return true
                 }
@@ -94,15 +92,10 @@ struct ReducedSearch: Scheduler, ~Copyable {
         let thread: Int
         if depth < nodes.count {
             let node = nodes.base + depth
-            guard node.pointee.alternatives == 0, node.pointee.enabled == point.enabled else { return .diverged }
+            guard node.pointee.alternatives == 0, node.pointee.enabled == point.enabled,
+                node.pointee.fingerprint == point.fingerprint
+            else { return .diverged }
             thread = Int(node.pointee.current)
-            let state = core.pointee.threads + thread
-            if node.pointee.event < 0 {
-                node.pointee.object = state.pointee.object
-                node.pointee.kind = state.pointee.kind
-            } else if node.pointee.object != state.pointee.object || node.pointee.kind != state.pointee.kind {
-                return .diverged
-            }
             node.pointee.event = Int32(truncatingIfNeeded: core.pointee.events.count)
         } else {
             var sleep: UInt64 = 0
@@ -116,13 +109,11 @@ struct ReducedSearch: Scheduler, ~Copyable {
             guard awake != 0 else { return .prune }
             let previous = point.previous ?? 0
             thread = awake & bit(previous) != 0 ? previous : first(awake)
-            let state = core.pointee.threads + thread
             nodes.append(
                 Node(
                     enabled: point.enabled, backtrack: bit(thread), sleep: sleep, sleepWrote: sleepWrote,
-                    object: state.pointee.object, event: Int32(truncatingIfNeeded: core.pointee.events.count),
-                    current: Int32(truncatingIfNeeded: thread), alternatives: 0, kind: state.pointee.kind,
-                    currentWrote: false))
+                    fingerprint: point.fingerprint, event: Int32(truncatingIfNeeded: core.pointee.events.count),
+                    current: Int32(truncatingIfNeeded: thread), alternatives: 0, currentWrote: false))
         }
         lastThreadNode = depth
         depth &+= 1
@@ -137,8 +128,8 @@ struct ReducedSearch: Scheduler, ~Copyable {
         }
         nodes.append(
             Node(
-                enabled: 0, backtrack: 0, sleep: 0, sleepWrote: 0, object: 0, event: -1, current: 0,
-                alternatives: Int32(truncatingIfNeeded: alternatives), kind: .local, currentWrote: false))
+                enabled: 0, backtrack: 0, sleep: 0, sleepWrote: 0, fingerprint: 0, event: -1, current: 0,
+                alternatives: Int32(truncatingIfNeeded: alternatives), currentWrote: false))
         return 0
     }
 
@@ -171,10 +162,11 @@ struct ReducedSearch: Scheduler, ~Copyable {
         }
     }
 
-    mutating func ended(_ point: SchedulingPoint) {
+    mutating func ended(_ point: SchedulingPoint) -> Bool {
         let core = point.core
-        // A violation in the last step ends everything; an execution that was cut is not exhaustive anyway.
-        guard known == core.pointee.events.count else { return }
+        guard depth >= nodes.count else { return false }
+        // An execution that was cut is not exhaustive anyway.
+        guard known == core.pointee.events.count else { return true }
         var waiting = core.pointee.waiting
         while waiting != 0 {
             let thread = first(waiting)
@@ -184,5 +176,6 @@ struct ReducedSearch: Scheduler, ~Copyable {
                 findRacesOfWait(thread, core.pointee.events.count, core)
             }
         }
+        return true
     }
 }

@@ -17,8 +17,9 @@ public protocol Scheduler: ~Copyable {
     /// A step was taken, and its thread has come to its next scheduling point or ended.
     mutating func executed(_ step: Int, _ point: SchedulingPoint)
 
-    /// The execution is over; its threads have not been unwound yet.
-    mutating func ended(_ point: SchedulingPoint)
+    /// The execution is over, without a violation; its threads have not been unwound yet.
+    /// - Returns: false if the scheduler had to repeat more decisions: the program differs from itself.
+    mutating func ended(_ point: SchedulingPoint) -> Bool
 
     /// What was left out even when `begin` has said that nothing is left; nil if nothing was.
     var bound: Bound? { get }
@@ -29,7 +30,7 @@ public protocol Scheduler: ~Copyable {
 
 extension Scheduler where Self: ~Copyable {
     public mutating func executed(_ step: Int, _ point: SchedulingPoint) {}
-    public mutating func ended(_ point: SchedulingPoint) {}
+    public mutating func ended(_ point: SchedulingPoint) -> Bool { true }
 }
 
 /// What a scheduler decided.
@@ -47,6 +48,9 @@ public struct SchedulingPoint {
     let core: UnsafeMutablePointer<Core>
     /// Threads that may step, a bit each.
     public let enabled: UInt64
+    /// A digest of what all threads are about to do. The same decisions lead to the same digest, or the program is not
+    /// deterministic.
+    public var fingerprint: UInt64 { core.pointee.fingerprint }
     /// The thread that took the last step, or nil.
     public var previous: Int? {
         let count = core.pointee.events.count
