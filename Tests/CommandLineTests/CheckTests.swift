@@ -1,0 +1,48 @@
+import Foundation
+import Testing
+
+@Suite("pagewalk check")
+struct CheckTests {
+    @Test func `finds every verdict as expected`() async throws {
+        let outcome = try await PagewalkProgram.run("check", "--json")
+        #expect(outcome.status == 0)
+        let runs = try outcome.objects()
+        let fields: Set<String> = [
+            "scenario", "lifted", "model", "verdict", "expected", "executions", "steps", "seconds", "property",
+            "replay",
+        ]
+        #expect(runs.count > 20)
+        for run in runs {
+            #expect(Set(run.keys) == fields)
+            #expect(run["verdict"]?.text == run["expected"]?.text)
+        }
+    }
+
+    @Test func `shows a counterexample and replays it`() async throws {
+        let rule = ["frame-freed-while-pinned", "--lift", "pinOnlyLiveFrame"]
+        let found = try await PagewalkProgram.run(["check"] + rule + ["--json"]).objects()
+        let schedule = try #require(found.first?["replay"]?.text)
+        let again = try await PagewalkProgram.run(["check"] + rule + ["--replay", schedule])
+        #expect(again.status == 0)
+        #expect(again.output.contains("walker"))
+        #expect(again.output.contains("violated:"))
+        #expect(again.output.contains("replay: \(schedule)"))
+    }
+
+    @Test func `is not exhausted where a budget ends it, and says so with its status`() async throws {
+        let outcome = try await PagewalkProgram.run("check", "block-reused-while-pinned", "--budget", "2", "--json")
+        #expect(outcome.status == 1)
+        #expect(try outcome.objects().first?["verdict"]?.text == "notExhausted")
+    }
+
+    @Test(
+        arguments: [
+            ["no-such-scenario"], ["--strategy", "clairvoyance"], ["--budget", "0"], ["--replay", "0"],
+            ["frame-freed-while-pinned", "--replay", "sideways"], ["frame-freed-while-pinned", "--lift", "gravity"],
+        ])
+    func `answers bad use with one line and status 2`(_ arguments: [String]) async throws {
+        let outcome = try await PagewalkProgram.run(["check"] + arguments)
+        #expect(outcome.status == 2)
+        #expect(outcome.errorLines.count == 1)
+    }
+}
