@@ -38,6 +38,10 @@ public struct Counterexample: Sendable, Hashable, CustomStringConvertible {
             String(repeating: "─", count: 5) + columns.map { "┼" + String(repeating: "─", count: $0 + 2) }.joined()
                 + "┼" + "──────")
         for (number, step) in steps.enumerated() {
+            if steps.count > 400, (200..<steps.count - 100).contains(number) {
+                if number == 200 { lines.append("   … │ \(steps.count - 300) steps left out") }
+                continue
+            }
             let cells = threads.indices.map { $0 == step.thread ? step.label : "" }
             let rule = step.rule.isEmpty ? "" : "  [\(step.rule)]"
             lines.append(row("\(number + 1)", cells, step.fileID.isEmpty ? rule : "\(step.fileID):\(step.line)\(rule)"))

@@ -214,7 +214,10 @@ extension Execution {
         violation = nil
         words.removeAll()
         resources.removeAll()
-        if core.pointee.isRecording { recorded.removeAll() }
+        if core.pointee.isRecording {
+            recorded.removeAll()
+            waitingPlaces.removeAll()
+        }
     }
 
     /// Final checks, on the set-up's fiber so that they end like threads do, then leaks.
@@ -240,6 +243,7 @@ extension Execution {
         bodies.removeAll(keepingCapacity: true)
         names.removeAll(keepingCapacity: true)
         checks.removeAll(keepingCapacity: true)
+        describeObject = nil
     }
 
     private func unwind(_ thread: Int) {
@@ -290,9 +294,9 @@ extension Execution {
         {
             let state = core.pointee.threads[thread]
             isPausing = isPausing || state.kind == .pause
-            stuck.append(
-                "\(name(of: thread)) \(state.kind == .pause ? "spins" : "waits") on \(words.name(of: ObjectID(state.object)))"
-            )
+            let place = waitingPlaces[thread].map { " (\($0))" } ?? ""
+            let verb = state.kind == .pause ? "spins" : "waits"
+            stuck.append("\(name(of: thread)) \(verb) on \(name(of: ObjectID(state.object)))\(place)")
         }
         let text = stuck.joined(separator: ", ")
         if isPausing {

@@ -20,6 +20,8 @@ public final class Execution {
     var violation: Violation?
     var recorded: [Step] = []
     var recordedNames: [String] = []
+    /// Where threads wait; only while recording.
+    var waitingPlaces: [Int: String] = [:]
     let words = WordStore()
     var resources = ResourceTable()
 
@@ -57,6 +59,9 @@ public final class Execution {
 
     /// Whether this execution is over and its threads are unwinding: every scheduling point throws ``Abandoned``.
     public var isUnwinding: Bool { core.pointee.isStopping }
+
+    /// What messages call objects that are not words or locks of this module; set it in set-up.
+    public var describeObject: ((ObjectID) -> String?)?
 
     /// Adds a thread. In set-up or from a running thread; at most 64 in one execution.
     ///
@@ -162,6 +167,7 @@ public final class Execution {
         }
         let thread = core.pointee.threads + index
         announce(thread, access, further)
+        noteWaiting(index, access)
         try awaitTurn(thread) { $0 != nil || condition() }
         if core.pointee.isRecording { record(index, access, label()) }
     }
@@ -178,6 +184,7 @@ public final class Execution {
         precondition(access.kind == .acquire || access.kind == .wait, "only an acquire or a wait has a condition")
         let thread = core.pointee.threads + index
         announce(thread, access, [])
+        noteWaiting(index, access)
         try awaitTurn(thread) { condition($0 ?? value()) }
         if core.pointee.isRecording { record(index, access, label()) }
     }
@@ -201,6 +208,7 @@ public final class Execution {
             interleaving_fiber_yield(thread.pointee.fiber)
             if core.pointee.isStopping { try refuse() }
         } else {
+            noteWaiting(index, access)
             try awaitTurn(thread) { _ in self.hasChanged(objects, for: index, since: start) }
         }
         thread.pointee.lastPause = Int32(truncatingIfNeeded: core.pointee.events.count)
@@ -268,7 +276,7 @@ public final class Execution {
     public func violate(
         _ property: String, fileID: StaticString = #fileID, line: UInt = #line
     ) throws(Abandoned) -> Never {
-        report(.property, "\(property) (\(fileID):\(line))")
+        report(.property, property, "\(fileID):\(line)")
         throw Abandoned()
     }
 
@@ -284,9 +292,9 @@ public final class Execution {
     }
 
     /// The first violation of an execution counts; what follows it while threads unwind does not.
-    func report(_ kind: ViolationKind, _ property: String) {
+    func report(_ kind: ViolationKind, _ property: String, _ place: String = "") {
         guard !core.pointee.isStopping else { return }
-        violation = Violation(kind: kind, property: property)
+        violation = Violation(kind: kind, property: place.isEmpty ? property : "\(property) (\(place))", place: place)
         core.pointee.isStopping = true
     }
 
@@ -330,6 +338,12 @@ public final class Execution {
             }
         }
     }
+
+    private func noteWaiting(_ thread: Int, _ access: Access) {
+        if core.pointee.isRecording { waitingPlaces[thread] = "\(access.fileID):\(access.line)" }
+    }
+
+    func name(of object: ObjectID) -> String { describeObject?(object) ?? words.name(of: object) }
 
     private func requireExploration(_ index: Int) {
         precondition(index == Core.setup || index < Core.maximumThreads, "a scheduling point outside an exploration")

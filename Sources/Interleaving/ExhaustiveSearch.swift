@@ -55,7 +55,8 @@ public struct ExhaustiveSearch: Scheduler {
             let mayPreempt = !mayGoOn || preemptions.map { spent < $0 } ?? true
             nodes.append(
                 Node(
-                    open: mayPreempt ? point.enabled & ~bit(current) : 0, enabled: point.enabled, current: current, alternatives: 0,
+                    open: mayPreempt ? point.enabled & ~bit(current) : 0, enabled: point.enabled, current: current,
+                    alternatives: 0,
                     fingerprint: point.fingerprint))
         }
         let node = nodes[depth]

@@ -37,7 +37,10 @@ struct Minimiser {
         execution.recorded.removeAll()
         defer { execution.core.pointee.isRecording = false }
         var replay = ReplayScheduler(schedule, isLenient: !canRerun)
-        _ = execution.runOnce(&replay, limit: budget.stepsPerExecution)
+        var violation = violation
+        if case .violation(let found) = execution.runOnce(&replay, limit: budget.stepsPerExecution), canRerun {
+            violation = found
+        }
         return Counterexample(
             kind: violation.kind, property: violation.property, steps: execution.recorded,
             threads: execution.recordedNames,
@@ -48,8 +51,7 @@ struct Minimiser {
     private func run(_ schedule: Schedule) -> Schedule? {
         var replay = ReplayScheduler(schedule, isLenient: true)
         guard case .violation(let found) = execution.runOnce(&replay, limit: budget.stepsPerExecution),
-            found.kind == violation.kind,
-            found.kind == .deadlock || found.kind == .livelock || found.property == violation.property
+            found.isSame(as: violation)
         else { return nil }
         return execution.schedule
     }

@@ -51,9 +51,14 @@ public enum ViolationKind: String, Sendable, Hashable {
     case nondeterminism
 }
 
-struct Violation: Hashable {
+struct Violation {
     var kind: ViolationKind
     var property: String
+    /// Where a property was found violated, or empty.
+    var place = ""
+
+    /// Whether both are the same mistake: what the property says may name other values.
+    func isSame(as other: Violation) -> Bool { kind == other.kind && place == other.place }
 }
 
 public enum Verdict: Sendable {
