@@ -69,7 +69,8 @@ let package = Package(
         .executableTarget(
             name: "pagewalk",
             dependencies: [
-                "PageTables", "TableMemory", "PageTableWalk", "MemoryImages", "Reports", "Interleaving", "RaceScenarios",
+                "PageTables", "TableMemory", "PageTableWalk", "MemoryImages", "Reports", "Interleaving",
+                "RaceScenarios",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),
