@@ -112,6 +112,10 @@ public final class Execution {
         core.pointee.unstarted |= bit(index)
         if daemon { core.pointee.daemons |= bit(index) }
         if group >= 0 { core.pointee.grouped |= bit(index) }
+        if parent < Core.maximumThreads {
+            // A thread with a child of its own is no longer interchangeable.
+            core.pointee.threads[parent].history = mix(core.pointee.threads[parent].history, UInt64(index))
+        }
         bodies.append(body)
         names.append(name)
         return index
