@@ -157,6 +157,7 @@ public final class Execution {
     ///
     /// The condition may depend on the access's objects only, and on nothing a thread keeps to itself; it must not step.
     /// A thread that waits when no other can go on is a deadlock.
+    /// A wait for several objects at once is explored with less reduction than several waits for one each.
     public func wait(
         _ access: Access, also further: [ObjectID] = [], until condition: () -> Bool, _ label: @autoclosure () -> String
     ) throws(Abandoned) {
