@@ -1,7 +1,7 @@
 /// One step of an execution.
 struct Event: BitwiseCopyable {
     var object: UInt64
-    /// What its thread had done and seen before, for comparing symmetric threads.
+    /// What its thread had done and seen before, and this step, for comparing symmetric threads.
     var historyBefore: UInt64
     /// The thread's previous event; for its first, the event of the thread that spawned it. -1: none.
     var previous: Int32

@@ -118,10 +118,6 @@ extension Execution {
         core.pointee.waiting &= ~bit(thread)
         state.pointee.lastEvent = index
         state.pointee.steps &+= 1
-        if state.pointee.group >= 0 {
-            state.pointee.history = mix(
-                state.pointee.history, state.pointee.object &* 16 &+ UInt64(state.pointee.kind.rawValue))
-        }
         state.pointee.hasUnreported = state.pointee.kind.looks
         guard advance(thread, &scheduler, isFair), startThreads(&scheduler, isFair) else { return false }
         if core.pointee.waiting & ~bit(thread) != 0 { evaluateConditions(touchedBy: Int(index)) }
@@ -150,10 +146,14 @@ extension Execution {
                     core.pointee.waiting |= bit(thread)
                     setBlocked(thread, state.pointee.isBlocked)
                 }
-                if state.pointee.group >= 0, state.pointee.hasUnreported {
-                    // It may know something the others do not: no longer interchangeable.
-                    state.pointee.history = mix(state.pointee.history, 0x756e ^ UInt64(thread))
-                    state.pointee.hasUnreported = false
+                if state.pointee.group >= 0 {
+                    if state.pointee.hasUnreported {
+                        // It may know something the others do not: no longer interchangeable.
+                        state.pointee.history = mix(state.pointee.history, 0x756e ^ UInt64(thread))
+                        state.pointee.hasUnreported = false
+                    }
+                    state.pointee.history = mix(
+                        state.pointee.history, state.pointee.object &* 16 &+ UInt64(state.pointee.kind.rawValue))
                 }
                 return true
             case .choice:

@@ -112,6 +112,10 @@ public final class Execution {
         core.pointee.unstarted |= bit(index)
         if daemon { core.pointee.daemons |= bit(index) }
         if group >= 0 { core.pointee.grouped |= bit(index) }
+        if parent < Core.maximumThreads {
+            // A thread with a child of its own is no longer interchangeable.
+            core.pointee.threads[parent].history = mix(core.pointee.threads[parent].history, UInt64(index))
+        }
         bodies.append(body)
         names.append(name)
         return index
@@ -153,6 +157,7 @@ public final class Execution {
     ///
     /// The condition may depend on the access's objects only, and on nothing a thread keeps to itself; it must not step.
     /// A thread that waits when no other can go on is a deadlock.
+    /// A wait for several objects at once is explored with less reduction than several waits for one each.
     public func wait(
         _ access: Access, also further: [ObjectID] = [], until condition: () -> Bool, _ label: @autoclosure () -> String
     ) throws(Abandoned) {

@@ -9,21 +9,24 @@ struct Minimiser {
     let budget: Budget
     var executions: Int
 
-    /// The counterexample, minimised, with its steps recorded.
-    mutating func minimised(from schedule: Schedule) -> Schedule {
+    private mutating func minimised(from schedule: Schedule) -> Schedule {
         var best = schedule
-        var improved = true
-        while improved {
-            improved = false
-            for candidate in candidates(for: best) {
-                guard executions > 0 else { return best }
+        let start = ContinuousClock.now
+        // Each improvement starts over where the last one was found: what failed before it rarely helps after it.
+        var position = 0
+        var failures = 0
+        while failures < Self.changes(of: best), executions > 0, start.duration(to: .now) < .seconds(10) {
+            if position >= Self.changes(of: best) { position = 0 }
+            if let candidate = change(position, of: best) {
                 executions -= 1
                 if let found = run(candidate), isBetter(found, best) {
                     best = found
-                    improved = true
-                    break
+                    failures = 0
+                    continue
                 }
             }
+            position += 1
+            failures += 1
         }
         return best
     }
@@ -32,7 +35,7 @@ struct Minimiser {
         // What is not reproducible cannot be minimised; its steps are those of the execution that has just run.
         var minimiser = self
         let canRerun = violation.kind != .nondeterminism
-        let schedule = canRerun ? minimiser.minimised(from: schedule) : schedule
+        let schedule = canRerun ? minimiser.minimised(from: scheduled(schedule)) : schedule
         execution.core.pointee.isRecording = true
         execution.recorded.removeAll()
         defer { execution.core.pointee.isRecording = false }
@@ -53,7 +56,17 @@ struct Minimiser {
         guard case .violation(let found) = execution.runOnce(&replay, limit: budget.stepsPerExecution),
             found.isSame(as: violation)
         else { return nil }
-        return execution.schedule
+        return scheduled(execution.schedule)
+    }
+
+    /// Without the steps that threads take in turn when an execution is too long.
+    private func scheduled(_ schedule: Schedule) -> Schedule {
+        var steps = 0
+        let end = schedule.decisions.firstIndex {
+            if case .step = $0 { steps += 1 }
+            return steps > budget.stepsPerExecution
+        }
+        return end.map { Schedule(Array(schedule.decisions[..<$0])) } ?? schedule
     }
 
     private func isBetter(_ left: Schedule, _ right: Schedule) -> Bool {
@@ -66,14 +79,52 @@ struct Minimiser {
         schedule.decisions.reduce(0) { if case .choice(let alternative) = $1 { $0 + alternative } else { $0 } }
     }
 
-    // MARK: Candidates
+    // MARK: Changes
 
     private struct Turn {
         var thread: Int
         var decisions: [Schedule.Decision]
     }
 
-    private func candidates(for schedule: Schedule) -> [Schedule] {
+    /// How many changes there are to try: four for each turn and one for each choice.
+    private static func changes(of schedule: Schedule) -> Int {
+        (schedule.contextSwitches + 2) * 4 + schedule.decisions.count
+    }
+
+    /// One change, or nil if it is not possible.
+    private func change(_ number: Int, of schedule: Schedule) -> Schedule? {
+        let turns = Self.turns(of: schedule)
+        guard number < (schedule.contextSwitches + 2) * 4 else {
+            let index = number - (schedule.contextSwitches + 2) * 4
+            guard case .choice(let alternative) = schedule.decisions[index], alternative > 0 else { return nil }
+            var simpler = schedule
+            simpler.decisions[index] = .choice(0)
+            return simpler
+        }
+        let index = number / 4
+        guard index < turns.count else { return nil }
+        var changed = turns
+        let next = turns[(index + 1)...].firstIndex { $0.thread == turns[index].thread }
+        switch number % 4 {
+        case 0:
+            // The thread's next turn now.
+            guard let next else { return nil }
+            changed[index].decisions += changed.remove(at: next).decisions
+        case 1:
+            // This turn later.
+            guard let next else { return nil }
+            changed[next].decisions = changed[index].decisions + changed[next].decisions
+            changed.remove(at: index)
+        case 2:
+            changed.remove(at: index)
+        default:
+            guard turns[index].decisions.count > 1 else { return nil }
+            changed[index].decisions.removeLast()
+        }
+        return Schedule(changed.flatMap(\.decisions))
+    }
+
+    private static func turns(of schedule: Schedule) -> [Turn] {
         var turns: [Turn] = []
         for decision in schedule.decisions {
             if case .step(let thread) = decision, turns.last?.thread != thread {
@@ -84,35 +135,6 @@ struct Minimiser {
                 turns[turns.count - 1].decisions.append(decision)
             }
         }
-        var candidates: [[Turn]] = []
-        for index in turns.indices {
-            if let next = turns[(index + 1)...].firstIndex(where: { $0.thread == turns[index].thread }) {
-                // The thread's next turn now, or this one later.
-                var earlier = turns
-                earlier[index].decisions += earlier.remove(at: next).decisions
-                candidates.append(earlier)
-                var later = turns
-                later[next].decisions = later[index].decisions + later[next].decisions
-                later.remove(at: index)
-                candidates.append(later)
-            }
-            var without = turns
-            without.remove(at: index)
-            candidates.append(without)
-            if turns[index].decisions.count > 1 {
-                var shorter = turns
-                shorter[index].decisions.removeLast()
-                candidates.append(shorter)
-            }
-        }
-        var schedules = candidates.map { Schedule($0.flatMap(\.decisions)) }
-        for (index, decision) in schedule.decisions.enumerated() {
-            if case .choice(let alternative) = decision, alternative > 0 {
-                var simpler = schedule
-                simpler.decisions[index] = .choice(0)
-                schedules.append(simpler)
-            }
-        }
-        return schedules
+        return turns
     }
 }

@@ -103,7 +103,7 @@ extension ReducedSearch {
             // Writes of one object are in order: those before are ordered before the arrival too.
             if order.happens(earlier, of: Int(event.thread), before: arrival) { return }
             guard event.kind.mayDisable(state.pointee.kind) else { continue }
-            if event.hasBefore {
+            if event.hasBefore, event.object == state.pointee.object, event.furtherCount == 0 {
                 state.pointee.choice = Int(Int64(bitPattern: event.before))
                 core.ask(waiter, .supposition)
                 if state.pointee.choice == 0 { continue }

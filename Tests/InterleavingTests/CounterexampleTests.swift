@@ -106,4 +106,19 @@ private func lostUpdate(_ execution: Execution) throws {
             return
         }
     }
+
+    @Test func `one of thousands of steps is printed in part`() throws {
+        let result = Explorer(.random(seed: 1), budget: Budget(stepsPerExecution: 1_000), minimisingExecutions: 20)
+            .explore { execution in
+                let word = ExploredAtomic(0, in: execution, "word")
+                for _ in 0..<2 { execution.spawn { while try word.load() == 0 {} } }
+            }
+        let found = try #require(result.counterexample)
+        #expect(found.kind == .livelock)
+        #expect(found.steps.count == 2_000)
+        let lines = found.description.split(separator: "\n")
+        #expect(lines.count == 2 + 200 + 1 + 100 + 2)
+        #expect(lines[202].hasSuffix("1700 steps left out"))
+        #expect(found.schedule.decisions.count == 1_000)
+    }
 }

@@ -168,4 +168,19 @@ private func isCorrect(_ execution: Execution) throws {
         #expect(result.isExhausted)
         #expect(result.executions == 15)
     }
+
+    @Test func `symmetric threads with objects or children of their own are told apart`() {
+        let own = Explorer().explore { execution in
+            let shared = ExploredAtomic(0, in: execution, "shared")
+            execution.spawn(count: 2) {
+                let mine = ExploredAtomic(0, in: execution, "private")
+                execution.spawn { try mine.store(1) }
+                try mine.wait { $0 == 1 }
+                try shared.add(1)
+            }
+            execution.atEnd { try execution.require(shared.load() == 2, "both come to their end") }
+        }
+        #expect(own.isExhausted, "\(own)")
+        #expect(own.executions == 2)
+    }
 }

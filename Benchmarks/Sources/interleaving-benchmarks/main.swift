@@ -39,6 +39,10 @@ for walkers in 1...9 {
     for _ in 0..<walkers { expected *= 3 }
     measure("rcu W=\(walkers)", expected: expected, rcu(walkers: walkers))
 }
+measure("3 x 4 loads, unreduced", expected: 34_650, with: Explorer(.unreduced)) { execution in
+    let word = ExploredAtomic(0, in: execution)
+    for _ in 0..<3 { execution.spawn { for _ in 0..<4 { _ = try word.load() } } }
+}
 if CommandLine.arguments.contains("--long") {
     measure("pin W=4", expected: 1_039_057, with: Explorer(budget: Budget(seconds: 600)), pin(walkers: 4))
     measure("pin W=4 symmetric", expected: 43_723, pin(walkers: 4, symmetric: true))
