@@ -3,7 +3,7 @@
 IMAGE ?= Samples/s390x/pagetables.elf.zst
 SOURCES = Sources Tests Benchmarks Package.swift
 
-.PHONY: help run test check format bench docs fuzz check-guests matrix
+.PHONY: check-protocols help run test check format bench docs fuzz check-guests matrix
 
 help:
 	@echo "make run [IMAGE=...]      build and show what an image is"
@@ -14,6 +14,7 @@ help:
 	@echo "make docs                 API documentation, into .build/documentation"
 	@echo "make fuzz [INPUTS=...]    mutated and truncated images, 100,000 of them"
 	@echo "make check-guests DIR=... full captures in a folder against their oracles"
+	@echo "make check-protocols      explore all scenarios, then take each safety rule out of the source"
 	@echo "make matrix               rewrite the support matrix in Documentation"
 
 run:
@@ -49,3 +50,7 @@ check-guests:
 
 matrix:
 	PAGEWALK_WRITE_MATRIX=1 swift test --filter SupportMatrixTests
+
+check-protocols:
+	swift run -c release pagewalk check
+	scripts/check-mutants
