@@ -87,7 +87,8 @@ extension SafetyRule {
 extension SharedMemory {
     /// Runs `body` with interrupts blocked.
     ///
-    /// - Throws: What `body` throws; the section has then ended as well, unless the memory itself gave up.
+    /// - Throws: The memory's failure, and nothing else can leave `body`: a memory that fails has given up the processor with
+    ///   all its sections.
     @inlinable
     public func withInterruptsBlocked<Result>(
         _ body: (borrowing InterruptsBlocked<Self>) throws(Failure) -> Result
