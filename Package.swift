@@ -74,9 +74,10 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),
-        .testTarget(name: "PageTablesTests", dependencies: ["PageTables"], swiftSettings: strict),
+        .target(name: "SeededRandom", path: "Tests/SeededRandom", swiftSettings: strict),
+        .testTarget(name: "PageTablesTests", dependencies: ["PageTables", "SeededRandom"], swiftSettings: strict),
         .testTarget(
-            name: "PageTableWalkTests", dependencies: ["PageTables", "TableMemory", "PageTableWalk"],
+            name: "PageTableWalkTests", dependencies: ["PageTables", "TableMemory", "PageTableWalk", "SeededRandom"],
             swiftSettings: strict),
         .testTarget(
             name: "HostMemoryTests", dependencies: ["PageTables", "TableMemory", "HostMemory"],

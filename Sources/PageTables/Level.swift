@@ -20,15 +20,4 @@ public struct Level: Hashable, Comparable, Sendable, CustomStringConvertible {
     public var below: Level { Level(rawValue - 1) }
 
     public var description: String { "\(rawValue)" }
-
-    /// The name that Linux gives the level when none of its five is folded.
-    public var linuxName: String {
-        switch rawValue {
-        case 0: "pte"
-        case 1: "pmd"
-        case 2: "pud"
-        case 3: "p4d"
-        default: "pgd"
-        }
-    }
 }

@@ -91,14 +91,6 @@ public struct FrameReferences: Sendable {
         return true
     }
 
-    /// Adds references to a block that the caller has one on already.
-    @inlinable
-    public func addMore<Memory: SharedMemory>(
-        _ count: UInt32, onHead head: Frame, in memory: borrowing Memory
-    ) throws(Memory.Failure) {
-        _ = try memory.add(count, to: map.descriptor(of: head).references, .relaxed)
-    }
-
     /// Drops references, and frees the block if they were the last.
     @inlinable
     public func drop<Memory: SharedMemory>(

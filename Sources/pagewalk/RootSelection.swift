@@ -81,10 +81,15 @@ extension InspectedImage {
                 failed = true
             }
         }
-        for problem in problems {
-            StandardError.write(text: "pagewalk: \(image.path): \(problem)\n")
-            failed = true
-        }
+        try requireNoProblems()
         if failed { throw ExitCode(2) }
+    }
+
+    /// Says which of the roots that were named make no address space.
+    ///
+    /// - Throws: With status 2 if there is one.
+    func requireNoProblems() throws {
+        for problem in problems { StandardError.write(text: "pagewalk: \(image.path): \(problem)\n") }
+        if !problems.isEmpty { throw ExitCode(2) }
     }
 }

@@ -1,4 +1,5 @@
 import PageTables
+import SeededRandom
 import Testing
 
 @testable import PageTableWalk

@@ -1,4 +1,5 @@
 import PageTables
+import SeededRandom
 
 /// A page that a space maps, told without tables.
 struct ModelPage: Hashable {

@@ -1,5 +1,6 @@
 import PageTableWalk
 import PageTables
+import SeededRandom
 import Testing
 
 /// What the walkers have to say about any space.

@@ -1,5 +1,6 @@
 import PageTableWalk
 import PageTables
+import SeededRandom
 import Testing
 
 @Suite("A survey answers")

@@ -1,5 +1,6 @@
 import PageTableWalk
 import PageTables
+import SeededRandom
 import Testing
 
 /// After a fork most pages of a child are "old" on s390x: Linux has them present, and the MMU does not.

@@ -26,7 +26,7 @@ struct Info: ParsableCommand {
             report.appendText(inspected, to: &buffer)
         }
         StandardOutput.write(&buffer)
-        try inspected.forEach([]) { _ in }
+        try inspected.requireNoProblems()
         try inspected.finish(openingWarnings: openingWarnings)
     }
 }

@@ -26,7 +26,7 @@ struct Roots: ParsableCommand {
             report.appendText(inspected.roots, to: &buffer)
         }
         StandardOutput.write(&buffer)
-        try inspected.forEach([]) { _ in }
+        try inspected.requireNoProblems()
         try inspected.finish(openingWarnings: openingWarnings)
     }
 }
