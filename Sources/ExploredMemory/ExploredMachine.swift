@@ -21,6 +21,8 @@ public final class ExploredMachine {
     private let failing: Set<AllocationKind>
     private var words: [UInt64: UInt64] = [:]
     private var objects: [PhysicalRange] = []
+    /// Parts of living objects that are dead: fragments of a frame that are no table at the moment.
+    private var holes: [PhysicalRange] = []
     private var sections: [Sections] = []
     private var periods: [[Waiting]] = []
 
@@ -68,7 +70,9 @@ public final class ExploredMachine {
 
     private static func object(_ address: PhysicalAddress) -> ObjectID { ObjectID(address.rawValue &+ 1) }
 
-    private func isAlive(_ address: PhysicalAddress) -> Bool { objects.contains { $0.contains(address) } }
+    private func isAlive(_ address: PhysicalAddress) -> Bool {
+        objects.contains { $0.contains(address) } && !holes.contains { $0.contains(address) }
+    }
 
     private func requireLife(_ address: PhysicalAddress, _ what: String) throws(Abandoned) {
         guard isAlive(address) else {
@@ -117,6 +121,10 @@ public final class ExploredMachine {
 
     func beginLife(of range: PhysicalRange, as kind: ObjectKind) throws(Abandoned) {
         try change(range, "\(kind) begins at \(range.first)")
+        if let hole = holes.firstIndex(of: range) {
+            holes.remove(at: hole)
+            return
+        }
         guard !objects.contains(where: { $0.intersection(range) != nil }) else {
             try execution.violate("\(range) is allocated while some of it is in use")
         }
@@ -125,10 +133,16 @@ public final class ExploredMachine {
 
     func endLife(of range: PhysicalRange) throws(Abandoned) {
         try change(range, "object ends at \(range.first)")
-        guard let index = objects.firstIndex(of: range) else {
+        if let index = objects.firstIndex(of: range) {
+            objects.remove(at: index)
+            holes.removeAll { $0.intersection(range) != nil }
+            return
+        }
+        let isPart = objects.contains { $0.contains(range.first) && $0.contains(range.last) }
+        guard isPart, !holes.contains(where: { $0.intersection(range) != nil }) else {
             try execution.violate("\(range) is freed and is no living object")
         }
-        objects.remove(at: index)
+        holes.append(range)
     }
 
     func fill(_ range: PhysicalRange, with pattern: UInt64) throws(Abandoned) {

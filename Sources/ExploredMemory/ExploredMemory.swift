@@ -4,8 +4,6 @@ import TableMemory
 
 /// The memory of an explored machine as one of its processors sees it: every access is a scheduling point, sequentially
 /// consistent whatever its ordering says.
-///
-/// Entries are kept as values: byte order is the host's business, and in exploration every word is in one order.
 public struct ExploredMemory: SharedMemory {
     public typealias Failure = Abandoned
     public typealias Table = PhysicalAddress
@@ -106,10 +104,12 @@ public struct ExploredMemory: SharedMemory {
 
     /// A load from a table is an access like any other.
     public func load64(_ address: PhysicalAddress, _ order: ByteOrder) throws(Abandoned) -> UInt64 {
-        try load(Word<UInt64>(address), .acquire)
+        let value = try load(Word<UInt64>(address), .acquire)
+        return order == .host ? value : value.byteSwapped
     }
     public func load32(_ address: PhysicalAddress, _ order: ByteOrder) throws(Abandoned) -> UInt32 {
-        try load(Word<UInt32>(address), .acquire)
+        let value = try load(Word<UInt32>(address), .acquire)
+        return order == .host ? value : value.byteSwapped
     }
     public func table(at address: PhysicalAddress, bytes: Int) -> PhysicalAddress { address }
     public func load64(_ table: PhysicalAddress, index: Int, _ order: ByteOrder) throws(Abandoned) -> UInt64 {

@@ -10,6 +10,17 @@ import TableMemory
 // - a callback that found the value outdated asks for `again`, and the entry is loaded anew;
 // - the end of the range that an entry covers comes from the entry's own value and level.
 
+extension SafetyRule {
+    @inlinable
+    public static var revalidateAfterSplit: SafetyRule {
+        SafetyRule(
+            name: "revalidateAfterSplit",
+            demand: "After a leaf was split, a walk descends only if the entry points to a table now.",
+            history:
+                "A fault put the huge leaf back, and the walker took the page for a table (Linux 7.0, vfio-pci).")
+    }
+}
+
 /// What a callback wants next.
 public enum WalkAction: Sendable {
     /// Go on: descend into a table, or take the next entry.
@@ -18,6 +29,9 @@ public enum WalkAction: Sendable {
     case skip
     /// Load the entry again and call back with what it holds now.
     case again
+    /// The callback has split the leaf that it was given, or tried to: load the entry again, and descend into the table if
+    /// there is one now. Otherwise as `again`: it may be empty, or a leaf that a fault has put back.
+    case split
     /// End the whole walk.
     case stop
 }
@@ -186,7 +200,7 @@ extension AddressSpace {
         visitor: inout Visitor
     ) throws(Memory.Failure) -> Bool {
         switch visitor.enter(visit) {
-        case .proceed, .again: break
+        case .proceed, .again, .split: break
         case .skip: return true
         case .stop: return false
         }
@@ -295,6 +309,19 @@ extension AddressSpace {
                 index = start &+ 1
                 if index > lastIndex { return tellRest(of: visit, last, &visitor) }
             case .again: index = start
+            case .split:
+                index = start
+                loaded = try load(index, of: visit, table, in: memory)
+                guard let now = loaded, level > .leafTable else { continue }
+                var isTable = true
+                if memory.enforces(.revalidateAfterSplit) { isTable = format.shape(of: now, at: level) == .table }
+                if !isTable { continue }
+                let end = format.last(of: now, at: level, from: address, limit: last)
+                if try !descend(now, at: index, of: visit, address, end, in: memory, visitor: &visitor) {
+                    return false
+                }
+                index = start &+ 1
+                if index > lastIndex { return tellRest(of: visit, last, &visitor) }
             case .stop: return false
             }
             loaded = try load(index, of: visit, table, in: memory)

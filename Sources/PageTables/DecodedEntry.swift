@@ -30,6 +30,11 @@ public struct EncodingError: Error, Hashable, Sendable, CustomStringConvertible 
     public let content: EntryContent
     public let level: Level
 
+    public init(content: EntryContent, level: Level) {
+        self.content = content
+        self.level = level
+    }
+
     public var description: String { "the format cannot express \(content) at level \(level) with these attributes" }
 }
 

@@ -11,8 +11,8 @@ extension Scenario {
             "frame-freed-while-pinned",
             "May a frame be referenced without a lock while its last reference is dropped?",
             rules: [.pinOnlyLiveFrame]
-        ) { execution, lifted in
-            let machine = try FrameMachine(execution, frames: 2, lifting: lifted)
+        ) { execution, variation in
+            let machine = try FrameMachine(execution, frames: 2, lifting: variation.rule)
             let owner = machine.memory(0)
             guard let frame = try machine.allocator.allocate(in: owner) else { return }
             execution.spawn(named: "walker") { try machine.use(frame, on: 1) }
@@ -23,8 +23,8 @@ extension Scenario {
             "block-reused-while-pinned",
             "May a frame of a large block be referenced without a lock while the block is freed and cut apart?",
             rules: [.recheckHeadAfterPin, .forgetBlockBeforeReuse, .pinOnlyLiveFrame]
-        ) { execution, lifted in
-            let machine = try FrameMachine(execution, frames: 2, lifting: lifted)
+        ) { execution, variation in
+            let machine = try FrameMachine(execution, frames: 2, lifting: variation.rule)
             let owner = machine.memory(0)
             guard let block = try machine.allocator.allocate(FrameOrder(1), in: owner) else { return }
             execution.spawn(named: "walker") { try machine.use(Frame(block.number + 1), on: 1) }

@@ -4,52 +4,60 @@ import TableMemory
 
 /// A question about a protocol that exploration decides: threads that call the production functions, and what must hold.
 ///
-/// With all rules in force there is no counterexample (unless `expectsViolation`), and with any of `rules` lifted there is one.
+/// With all rules in force and the right structure there is no counterexample (unless `expectsViolation`); with any of `rules`
+/// lifted, or any of `structures` in its place, there is one.
 public struct Scenario: Sendable {
     public let name: String
     /// What is asked, in one line.
     public let question: String
     /// The rules that the answer depends on.
     public let rules: [SafetyRule]
+    /// The wrong structures that it shows the consequences of.
+    let structures: [any WrongStructure.Type]
     /// The protocol is unsafe as it stands: a cell of a matrix that documentation calls unsafe.
     public let expectsViolation: Bool
-    let program: @Sendable (Execution, SafetyRule?) throws -> Void
+    let program: @Sendable (Execution, Variation) throws -> Void
 
     init(
-        _ name: String, _ question: String, rules: [SafetyRule], expectsViolation: Bool = false,
-        _ program: @escaping @Sendable (Execution, SafetyRule?) throws -> Void
+        _ name: String, _ question: String, rules: [SafetyRule], structures: [any WrongStructure.Type] = [],
+        expectsViolation: Bool = false, _ program: @escaping @Sendable (Execution, Variation) throws -> Void
     ) {
         self.name = name
         self.question = question
         self.rules = rules
+        self.structures = structures
         self.expectsViolation = expectsViolation
         self.program = program
     }
 
     /// All scenarios, by name.
-    public static var all: [Scenario] { (frames + walks).sorted { $0.name < $1.name } }
+    public static var all: [Scenario] { (frames + walks + pins).sorted { $0.name < $1.name } }
+
+    /// Everything that can be different in the scenario and must then have a counterexample.
+    public var variations: [Variation] { rules.map(Variation.lifting) + structures.map(Variation.using) }
 
     /// Explores the scenario.
-    ///
-    /// - Parameter rule: The rule that is not in force; `nil` for none.
-    public func explore(lifting rule: SafetyRule? = nil, with explorer: Explorer = Explorer()) -> ScenarioOutcome {
-        let exploration = explorer.explore { try program($0, rule) }
-        return ScenarioOutcome(
-            scenario: name, lifted: rule, expectsViolation: expectsViolation || rule != nil, exploration: exploration)
+    public func explore(_ variation: Variation = .none, with explorer: Explorer = Explorer()) -> ScenarioOutcome {
+        outcome(variation, explorer.explore { try program($0, variation) })
     }
 
     /// Runs one schedule again.
-    public func replay(_ schedule: Schedule, lifting rule: SafetyRule? = nil) -> ScenarioOutcome {
+    public func replay(_ schedule: Schedule, _ variation: Variation = .none) -> ScenarioOutcome {
+        outcome(variation, Explorer().replay(schedule) { try program($0, variation) })
+    }
+
+    private func outcome(_ variation: Variation, _ exploration: Exploration) -> ScenarioOutcome {
         ScenarioOutcome(
-            scenario: name, lifted: rule, expectsViolation: expectsViolation || rule != nil,
-            exploration: Explorer().replay(schedule) { try program($0, rule) })
+            scenario: name, lifted: variation.name, expectsViolation: expectsViolation || variation.name != nil,
+            exploration: exploration)
     }
 }
 
 /// What exploring a scenario came to.
 public struct ScenarioOutcome: Sendable {
     public let scenario: String
-    public let lifted: SafetyRule?
+    /// The rule or structure that was different; `nil` for none.
+    public let lifted: String?
     public let expectsViolation: Bool
     public let exploration: Exploration
 

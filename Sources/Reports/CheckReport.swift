@@ -9,7 +9,7 @@ public struct CheckReport: Sendable {
     public init(style: Style = Style(isColoured: false)) { self.style = style }
 
     public func appendListing(_ scenario: Scenario, json: Bool, to buffer: inout ReportBuffer) {
-        let rules = scenario.rules.map { "\($0.name)" }
+        let rules = scenario.variations.compactMap(\.name)
         if json {
             buffer.json { line in
                 line.string("scenario", scenario.name)
@@ -21,7 +21,7 @@ public struct CheckReport: Sendable {
             style.paint(.bold, &buffer) { $0.append(text: scenario.name) }
             buffer.append(text: "\n  \(scenario.question)\n")
             if scenario.expectsViolation { buffer.append("  expected: a violation, with all rules in force\n") }
-            if !rules.isEmpty { buffer.append(text: "  rules: \(rules.joined(separator: ", "))\n") }
+            if !rules.isEmpty { buffer.append(text: "  can be lifted: \(rules.joined(separator: ", "))\n") }
         }
     }
 
@@ -35,7 +35,7 @@ public struct CheckReport: Sendable {
             $0.append(text: outcome.isExpected ? "as expected" : "NOT EXPECTED", width: 13)
         }
         style.paint(.bold, &buffer) { $0.append(text: outcome.scenario, width: 49) }
-        buffer.append(text: outcome.lifted.map { "without \($0.name)" } ?? "all rules", width: 34)
+        buffer.append(text: outcome.lifted.map { "without \($0)" } ?? "all rules", width: 34)
         buffer.append(text: Self.verdict(of: exploration), width: 14)
         buffer.append(text: "\(exploration.executions) executions\n")
         guard withSteps else { return }
@@ -50,7 +50,7 @@ public struct CheckReport: Sendable {
         let exploration = outcome.exploration
         buffer.json { line in
             line.string("scenario", outcome.scenario)
-            if let rule = outcome.lifted { line.string("lifted", "\(rule.name)") } else { line.null("lifted") }
+            if let rule = outcome.lifted { line.string("lifted", rule) } else { line.null("lifted") }
             line.string("model", exploration.model)
             line.string("verdict", Self.verdict(of: exploration))
             line.string("expected", outcome.expectsViolation ? "violation" : "none")

@@ -48,7 +48,8 @@ public protocol SharedMemory: TableMemory {
 
     /// Memory becomes an object that may be used. On the host, nothing.
     func beginLife(of range: PhysicalRange, as kind: ObjectKind) throws(Failure)
-    /// Memory is no object any more: from here on every access to it is an error. On the host, nothing.
+    /// Memory is no object any more: from here on every access to it is an error. A part of an object may end alone, and begin
+    /// again: fragments of a frame. On the host, nothing.
     func endLife(of range: PhysicalRange) throws(Failure)
     /// Fills an object that nobody else can see with copies of a 64-bit pattern; one operation, not a word each.
     func fill(_ range: PhysicalRange, with pattern: UInt64) throws(Failure)
@@ -76,16 +77,28 @@ public protocol SharedMemory: TableMemory {
     /// Whether every section that had begun when a grace period began has ended.
     func isOver(_ period: GracePeriod) throws(Failure) -> Bool
 
-    // MARK: rules
+    // MARK: events
 
-    /// Whether a safety rule is in force: always, but in a checker that lifts it.
-    func enforces(_ rule: SafetyRule) -> Bool
+    /// Hears that something happened, for statistics. Nothing, unless a memory counts.
+    func count(_ event: SpaceEvent)
 }
 
 extension SharedMemory {
     @inlinable
     @inline(__always)
-    public func enforces(_ rule: SafetyRule) -> Bool { true }
+    public func count(_ event: SpaceEvent) {}
+}
+
+/// What happens in a live address space that somebody may want to count.
+public enum SpaceEvent: Int, CaseIterable, Sendable {
+    /// A fast pin gave up and left the rest of its range to the slow path.
+    case retreat
+    case tableFreed
+    /// A space got another top level.
+    case growth
+    /// A large leaf became a table.
+    case split
+    case fault
 }
 
 /// What an object is, for whoever watches over lives.

@@ -4,18 +4,26 @@ import PageTables
 public enum SpaceError<Failure: Error>: Error {
     /// The memory itself failed: never on the host, "abandoned" where a checker unwinds a thread.
     case memory(Failure)
-    /// There is no frame left, or failure was injected.
-    case outOfMemory
-    /// The range is not aligned to the pages it is to be mapped with, or reaches beyond what the format can translate.
-    case invalidRange(VirtualRange)
-    /// Something is mapped there already.
-    case alreadyMapped(VirtualAddress)
-    /// Nothing is mapped there, or no region is.
-    case notMapped(VirtualAddress)
-    /// The region forbids the access.
-    case accessDenied(VirtualAddress)
-    /// The attributes cannot be expressed by the format.
-    case notExpressible(EncodingError)
+    /// The space refused; nothing has changed, unless the operation says otherwise.
+    case refused(Refusal)
 }
 
 extension SpaceError: Sendable where Failure: Sendable {}
+
+/// Why a live address space refuses an operation.
+public enum Refusal: Error, Hashable, Sendable {
+    /// There is no frame left, or failure was injected.
+    case outOfMemory
+    /// The range is not of whole pages, its memory is not as aligned, or the format cannot translate it.
+    case invalidRange(VirtualRange)
+    /// Something is mapped there already, or a region is.
+    case alreadyMapped(VirtualAddress)
+    /// Nothing is mapped there, and no region says what should be.
+    case notMapped(VirtualAddress)
+    /// The mapping or its region forbids the access.
+    case accessDenied(VirtualAddress)
+    /// The page is no frame that can be referenced: device memory.
+    case notPinnable(VirtualAddress)
+    /// The attributes cannot be expressed by the format.
+    case notExpressible(EncodingError)
+}

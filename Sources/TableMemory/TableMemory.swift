@@ -39,11 +39,18 @@ public protocol TableMemory: ~Copyable, ~Escapable {
     /// Whether a failure only says that there is nothing at an address, so that a walk over many tables may note it and
     /// go on. Other failures end the walk.
     func isAbsence(_ failure: Failure) -> Bool
+
+    /// Whether a safety rule is in force: always, but in a checker that lifts it.
+    func enforces(_ rule: SafetyRule) -> Bool
 }
 
 extension TableMemory where Self: ~Copyable & ~Escapable {
     @inlinable
     public func isAbsence(_ failure: Failure) -> Bool { true }
+
+    @inlinable
+    @inline(__always)
+    public func enforces(_ rule: SafetyRule) -> Bool { true }
 
     @inlinable
     public func hasNothing(at address: PhysicalAddress, bytes: Int) -> Bool { false }

@@ -49,6 +49,15 @@ extension SharedMemory {
         return result
     }
 
+    /// As `withLock`, if `holds`; without the lock otherwise. For a lock that is a safety rule.
+    @inlinable
+    public func withLock<Result>(
+        _ lock: TicketLock, holds: Bool, _ body: () throws(Failure) -> Result
+    ) throws(Failure) -> Result {
+        if !holds { return try body() }
+        return try withLock(lock) { (_) throws(Failure) in try body() }
+    }
+
     /// As `withLock`, for a `body` that fails in its own way; the lock is released then as well.
     @inlinable
     public func withLock<Result, Problem: Error>(

@@ -71,6 +71,9 @@ extension ReadWitness where Self: ~Copyable, Table == Shared.Table {
     }
     @inlinable
     public func isAbsence(_ failure: Failure) -> Bool { memory.isAbsence(failure) }
+    @inlinable
+    @inline(__always)
+    public func enforces(_ rule: SafetyRule) -> Bool { memory.enforces(rule) }
 }
 
 extension SafetyRule {

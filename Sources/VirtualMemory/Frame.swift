@@ -40,7 +40,7 @@ public struct FrameOrder: Hashable, Comparable, Sendable {
 ///
 /// Descriptors lie in the memory itself, as words, because lock-free readers look at them.
 public struct FrameMap: Sendable {
-    /// log2 of the bytes of a frame: 12, or 16 on machines of 64 KiB pages.
+    /// log2 of the bytes of a frame: 12, or 16 on machines of 64 KiB pages; less in miniatures for a checker.
     public let log2FrameBytes: UInt8
     /// The first frame that is handed out; those below hold descriptors and other bookkeeping.
     public let first: Frame
@@ -49,11 +49,11 @@ public struct FrameMap: Sendable {
     let descriptors: PhysicalAddress
 
     /// - Parameters:
-    ///   - descriptors: `FrameDescriptor.byteCount` bytes for each frame, zero, aligned to 64.
+    ///   - descriptors: 2^`FrameDescriptor.log2Bytes` bytes for each frame, zero, aligned to 64.
     /// - Precondition: The frames' addresses fit into 64 bits.
     public init(log2FrameBytes: UInt8, first: Frame, frameCount: UInt32, descriptors: PhysicalAddress) {
         precondition(descriptors.rawValue % 64 == 0, "frame descriptors are aligned to 64 bytes")
-        precondition(log2FrameBytes >= 12 && log2FrameBytes <= 16, "a frame has 4 KiB to 64 KiB")
+        precondition(log2FrameBytes >= 4 && log2FrameBytes <= 16, "a frame has 16 bytes to 64 KiB")
         let (end, overflow) = first.number.addingReportingOverflow(frameCount)
         precondition(!overflow && end < .max, "frame numbers have 32 bits")
         self.log2FrameBytes = log2FrameBytes
@@ -92,7 +92,18 @@ public struct FrameMap: Sendable {
     @inlinable
     public func descriptor(of frame: Frame) -> FrameDescriptor {
         precondition(contains(frame), "a frame outside the map has no descriptor")
-        let offset = UInt64(frame.number &- first.number) &* FrameDescriptor.byteCount
+        let offset =
+            UInt64(frame.number &- first.number) &<< FrameDescriptor.log2Bytes(log2FrameBytes: log2FrameBytes)
         return FrameDescriptor(address: PhysicalAddress(descriptors.rawValue &+ offset))
+    }
+}
+
+extension FrameMap {
+    /// Whether any frame of the map has an address from `first` to `last`.
+    @inlinable
+    func overlaps(_ first: PhysicalAddress, _ last: PhysicalAddress) -> Bool {
+        let start = UInt64(self.first.number) &<< UInt64(log2FrameBytes)
+        let bytes = UInt64(frameCount) &<< UInt64(log2FrameBytes)
+        return bytes > 0 && first.rawValue < start &+ bytes && last.rawValue >= start
     }
 }

@@ -31,8 +31,10 @@ public final class FrameAllocator: @unchecked Sendable {
     // compiler.
 
     public let map: FrameMap
-    private let lock: TicketLock
-    private var free: FreeBlocks
+    @usableFromInline
+    let lock: TicketLock
+    @usableFromInline
+    var free: FreeBlocks
 
     /// All frames of a map are free in the beginning.
     ///
@@ -47,10 +49,19 @@ public final class FrameAllocator: @unchecked Sendable {
     ///
     /// - Returns: The head; `nil` if there is no such block, or failure was injected.
     /// - Complexity: The number of orders, and one word for each frame of the block.
+    @inlinable
     public func allocate<Memory: SharedMemory>(
         _ order: FrameOrder = .single, for kind: AllocationKind = .frame, in memory: borrowing Memory
     ) throws(Memory.Failure) -> Frame? {
         guard try memory.allows(kind) else { return nil }
+        return try allocateUnasked(order, for: kind, in: memory)
+    }
+
+    /// As `allocate`, for a caller that has asked already whether the allocation is to succeed.
+    @inlinable
+    func allocateUnasked<Memory: SharedMemory>(
+        _ order: FrameOrder, for kind: AllocationKind, in memory: borrowing Memory
+    ) throws(Memory.Failure) -> Frame? {
         guard let head = try underLock(memory, { $0.take(order) }) else { return nil }
         try memory.beginLife(of: map.range(of: head, order), as: kind == .table ? .table : .frame)
         for number in 0..<order.frameCount {
@@ -66,6 +77,7 @@ public final class FrameAllocator: @unchecked Sendable {
     /// Takes a block back.
     ///
     /// - Precondition: The references of the head are zero, and the caller brought them there.
+    @inlinable
     public func free<Memory: SharedMemory>(
         _ head: Frame, in memory: borrowing Memory
     ) throws(Memory.Failure) {
@@ -83,12 +95,14 @@ public final class FrameAllocator: @unchecked Sendable {
     }
 
     /// Frames that are free. Exact only while nobody else allocates.
+    @inlinable
     public func freeFrameCount<Memory: SharedMemory>(in memory: borrowing Memory) throws(Memory.Failure) -> UInt64 {
         try underLock(memory) { $0.frameCount }
     }
 
     /// The access to `free` begins and ends within the lock, and no call of the seam is inside it.
-    private func underLock<Memory: SharedMemory, Result>(
+    @inlinable
+    func underLock<Memory: SharedMemory, Result>(
         _ memory: borrowing Memory, _ body: (inout FreeBlocks) -> Result
     ) throws(Memory.Failure) -> Result {
         try memory.withLock(lock) { (_) throws(Memory.Failure) in body(&free) }

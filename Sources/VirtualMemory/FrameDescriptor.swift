@@ -9,11 +9,14 @@ import TableMemory
 // | 4-7   | map count     | whoever maps or unmaps the frame, under the lock of the table                         |
 // | 8-11  | block         | the allocator, while nobody else can have a reference                                 |
 // | 12-15 | pins          | whoever pins a frame of a large block (of a single frame, pins are in `references`)   |
-// | 16-23 | mapping       | whoever attaches the frame to a file or an anonymous region                           |
+// | 16-23 | mapping       | whoever attaches the frame to a file or a region; of a table, see `TableState`        |
 // | 24-31 | deferred link | freeing that waits for a grace period, and nobody else                                |
-// | 32-39 | fragments     | the allocator of tables smaller than a frame: which parts are in use or pending       |
-// | 40-47 | fragment link | the same: the list of half-used frames of a space                                     |
-// | 48-55 | table lock    | whoever changes entries of the tables in the frame                                    |
+// | 32-39 | taken         | the allocator of fragments: a bit for each that is a table, or waits to be freed      |
+// | 40-47 | fragment link | the same: the list of frames of a space that have free fragments                      |
+// | 48-55 | table lock    | whoever changes entries of the tables in the frame and holds no writer's lock         |
+// | 56-63 | pending       | freeing that waits: a bit for each fragment that is to be freed through the link      |
+// | 64-87 | taken         | 64 more bits each, where a frame has up to 256 fragments                              |
+// | 88-111| pending       | the same                                                                              |
 //
 // The deferred link and the fragment link are words of their own. Linux has both in one place (`page->lru` and `rcu_head`),
 // which is why freeing tables through RCU was not possible on s390x, where two tables share a page and both want it.
@@ -26,9 +29,9 @@ public struct FrameDescriptor: Hashable, Sendable {
     @inlinable
     init(address: PhysicalAddress) { self.address = address }
 
-    /// One cache line.
+    /// log2 of the bytes of a descriptor: one cache line, or two where a frame can have more than 64 fragments.
     @inlinable
-    public static var byteCount: UInt64 { 64 }
+    public static func log2Bytes(log2FrameBytes: UInt8) -> UInt64 { log2FrameBytes > 12 ? 7 : 6 }
 
     @inlinable
     func word<Value: WordValue>(_ offset: UInt64) -> Word<Value> {
@@ -47,12 +50,26 @@ public struct FrameDescriptor: Hashable, Sendable {
     public var mapping: Word<UInt64> { word(16) }
     @inlinable
     public var deferredLink: Word<UInt64> { word(24) }
+    /// 64 bits of 256; `index` is 0 ... 3, and 0 where descriptors are one cache line.
     @inlinable
-    public var fragments: Word<UInt64> { word(32) }
+    public func taken(_ index: Int) -> Word<UInt64> {
+        word(index == 0 ? 32 : 56 &+ 8 &* UInt64(truncatingIfNeeded: index))
+    }
+    @inlinable
+    public func pending(_ index: Int) -> Word<UInt64> {
+        word(index == 0 ? 56 : 80 &+ 8 &* UInt64(truncatingIfNeeded: index))
+    }
     @inlinable
     public var fragmentLink: Word<UInt64> { word(40) }
     @inlinable
     public var tableLock: TicketLock { TicketLock(at: PhysicalAddress(address.rawValue &+ 48)) }
+}
+
+/// What the mapping word of a table's frame says.
+public enum TableState {
+    /// Some table in the frame maps frames that are counted, so that freeing it has to look at its entries.
+    @inlinable
+    public static var mapsFrames: UInt64 { 1 }
 }
 
 /// The word that says which block a frame belongs to: bits 4...0 hold the order. Blocks are aligned to their size, so the

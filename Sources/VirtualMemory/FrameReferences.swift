@@ -41,8 +41,7 @@ extension SafetyRule {
 
 /// References and pins of frames, and their end: the last one gone frees the block.
 public struct FrameReferences: Sendable {
-    @usableFromInline
-    let allocator: FrameAllocator
+    public let allocator: FrameAllocator
     public let map: FrameMap
 
     @inlinable
@@ -62,6 +61,18 @@ public struct FrameReferences: Sendable {
     @inlinable
     public func take<Memory: SharedMemory>(
         _ count: UInt32 = 1, on frame: Frame, in memory: borrowing Memory
+    ) throws(Memory.Failure) -> Frame? { try take(count, asPins: false, on: frame, in: memory) }
+
+    /// As `take`, for pins, which are references as well: one update for a single frame, two for a large block.
+    @inlinable
+    public func takePins<Memory: SharedMemory>(
+        _ count: UInt32 = 1, on frame: Frame, in memory: borrowing Memory
+    ) throws(Memory.Failure) -> Frame? { try take(count, asPins: true, on: frame, in: memory) }
+
+    @inlinable
+    @inline(__always)
+    func take<Memory: SharedMemory>(
+        _ count: UInt32, asPins: Bool, on frame: Frame, in memory: borrowing Memory
     ) throws(Memory.Failure) -> Frame? {
         let own = map.descriptor(of: frame)
         while true {
@@ -69,13 +80,17 @@ public struct FrameReferences: Sendable {
             let head = block.head(of: frame)
             guard map.contains(head) else { return nil }
             let counts = map.descriptor(of: head)
-            guard try raise(counts.references, by: count, in: memory) else { return nil }
+            let amount = asPins && !block.isLarge ? count &* Self.bias : count
+            guard try raise(counts.references, by: amount, in: memory) else { return nil }
             var isStill = true
             if memory.enforces(.recheckHeadAfterPin) {
                 isStill = try memory.load(own.block, .acquire) == block.rawValue
             }
-            if isStill { return head }
-            try drop(count, on: head, in: memory)
+            if isStill {
+                if asPins && block.isLarge { _ = try memory.add(count, to: counts.pins, .full) }
+                return head
+            }
+            try drop(amount, on: head, in: memory)
         }
     }
 
@@ -89,6 +104,38 @@ public struct FrameReferences: Sendable {
         }
         _ = try memory.add(count, to: references, .full)
         return true
+    }
+
+    /// Counts `pages` more mappings of the block of a frame, each with a reference.
+    ///
+    /// - Precondition: The caller has a reference, which keeps the block.
+    @inlinable
+    public func addMappings<Memory: SharedMemory>(
+        _ pages: UInt32, of frame: Frame, in memory: borrowing Memory
+    ) throws(Memory.Failure) {
+        let counts = map.descriptor(of: try head(of: frame, in: memory))
+        _ = try memory.add(pages, to: counts.references, .relaxed)
+        _ = try memory.add(pages, to: counts.mapCount, .relaxed)
+    }
+
+    /// Gives up mappings and their references, and frees the block if those were the last.
+    ///
+    /// - Precondition: No entry maps the pages any more: an entry that is cleared later may be pinned through.
+    @inlinable
+    public func dropMappings<Memory: SharedMemory>(
+        _ pages: UInt32, of frame: Frame, in memory: borrowing Memory
+    ) throws(Memory.Failure) {
+        let head = try head(of: frame, in: memory)
+        _ = try memory.add(0 &- pages, to: map.descriptor(of: head).mapCount, .relaxed)
+        try drop(pages, on: head, in: memory)
+    }
+
+    /// - Precondition: The caller has a reference, which keeps the block.
+    @inlinable
+    func head<Memory: SharedMemory>(
+        of frame: Frame, in memory: borrowing Memory
+    ) throws(Memory.Failure) -> Frame {
+        FrameBlock(rawValue: try memory.load(map.descriptor(of: frame).block, .relaxed)).head(of: frame)
     }
 
     /// Drops references, and frees the block if they were the last.

@@ -1,10 +1,12 @@
 /// The free blocks of a map by order: an ordinary value that knows nothing of threads.
+@usableFromInline
 struct FreeBlocks {
     /// For each order, one bit per block of that order: set if it is free as a whole and its buddy is not part of it.
     private var isFree: [[UInt64]]
     /// For each order, heads that were free once, newest last; stale ones are dropped when met.
     private var candidates: [[UInt32]]
     private var blockCounts: [Int]
+    @usableFromInline
     private(set) var frameCount: UInt64 = 0
     private let end: UInt64
 
@@ -29,6 +31,7 @@ struct FreeBlocks {
     }
 
     /// Cuts a block out of the smallest free one that is large enough.
+    @usableFromInline
     mutating func take(_ order: FrameOrder) -> Frame? {
         for larger in Int(order.rawValue)...FrameOrder.largest {
             while let head = candidates[larger].popLast() {
@@ -47,6 +50,7 @@ struct FreeBlocks {
 
     /// Joins a block with its free buddies and keeps it.
     /// - Returns: False if any of it was free already; nothing is changed then.
+    @usableFromInline
     mutating func give(_ head: Frame, _ order: FrameOrder) -> Bool {
         var start = UInt64(head.number)
         var order = Int(order.rawValue)

@@ -41,33 +41,29 @@ extension SafetyRule {
     }
 }
 
-/// Gives the memory of unlinked tables back.
+/// Waits for whoever may still walk tables of a space that were unlinked.
 public struct TableReclaimer: Sendable {
     public let policy: ReclaimPolicy
+    @usableFromInline
+    let users: Word<UInt64>
 
+    /// - Parameter users: The processors that have used the space.
     @inlinable
-    public init(_ policy: ReclaimPolicy) { self.policy = policy }
-
-    /// Waits until nobody walks a table any more, and ends its life.
-    ///
-    /// - Parameters:
-    ///   - table: Unlinked already.
-    ///   - users: The processors that have used the space.
-    /// - Precondition: The caller is in no section, and holds no lock that a walker waits for.
-    @inlinable
-    public func reclaim<Memory: SharedMemory>(
-        _ table: PhysicalRange, usedBy users: ProcessorSet, in memory: borrowing Memory
-    ) throws(Memory.Failure) {
-        if memory.enforces(.deferTableFree) { try wait(for: users, in: memory) }
-        try memory.endLife(of: table)
+    public init(_ policy: ReclaimPolicy, users: Word<UInt64>) {
+        self.policy = policy
+        self.users = users
     }
 
+    /// Waits until nobody walks a table any more that was unlinked before the call.
+    ///
+    /// - Precondition: The caller is in no section. No processor waits inside a section for a lock that the caller holds.
     @inlinable
-    func wait<Memory: SharedMemory>(
-        for users: ProcessorSet, in memory: borrowing Memory
-    ) throws(Memory.Failure) {
+    public func wait<Memory: SharedMemory>(in memory: borrowing Memory) throws(Memory.Failure) {
         switch policy {
-        case .direct: try memory.interrupt(users)
+        case .direct:
+            // Whoever is not among the users yet reads the root later than we unlinked, or is seen here.
+            try memory.fence(.full)
+            try memory.interrupt(ProcessorSet(rawValue: try memory.load(users, .acquire)))
         case .interrupt: try memory.interrupt(.all)
         case .rcu: try memory.synchronize()
         }

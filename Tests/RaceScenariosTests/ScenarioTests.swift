@@ -15,19 +15,19 @@ struct ScenarioTests {
         #expect(outcome.isExpected, "\(outcome.exploration)")
     }
 
-    @Test("has a counterexample as soon as any of its rules is lifted", arguments: Scenario.all)
+    @Test("has a counterexample as soon as any of its rules or structures is lifted", arguments: Scenario.all)
     func lifted(_ scenario: Scenario) {
-        for rule in scenario.rules {
-            let outcome = scenario.explore(lifting: rule)
-            #expect(outcome.isExpected, "lifting \(rule.name): \(outcome.exploration)")
+        for variation in scenario.variations {
+            let outcome = scenario.explore(variation)
+            #expect(outcome.isExpected, "lifting \(variation.name ?? "nothing"): \(outcome.exploration)")
         }
     }
 
     @Test("has a counterexample that its schedule replays", arguments: Scenario.all)
     func replays(_ scenario: Scenario) throws {
-        guard let rule = scenario.rules.first else { return }
-        let counterexample = try #require(scenario.explore(lifting: rule).exploration.counterexample)
-        let again = try #require(scenario.replay(counterexample.schedule, lifting: rule).exploration.counterexample)
+        guard let variation = scenario.variations.first else { return }
+        let counterexample = try #require(scenario.explore(variation).exploration.counterexample)
+        let again = try #require(scenario.replay(counterexample.schedule, variation).exploration.counterexample)
         #expect(again.property == counterexample.property)
     }
 }

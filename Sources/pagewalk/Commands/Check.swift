@@ -54,11 +54,11 @@ struct Check: ParsableCommand {
         let schedule = try parsedSchedule(scenarios)
         var unexpected = 0
         for scenario in scenarios {
-            for rule in try rules(of: scenario) {
+            for variation in try variations(of: scenario) {
                 let progress = Progress("exploring \(scenario.name)")
                 let outcome =
-                    schedule.map { scenario.replay($0, lifting: rule) }
-                    ?? scenario.explore(lifting: rule, with: explorer)
+                    schedule.map { scenario.replay($0, variation) }
+                    ?? scenario.explore(variation, with: explorer)
                 progress.done()
                 if !outcome.isExpected { unexpected += 1 }
                 let isSingle = scenarios.count == 1 && (lift != nil || replay != nil)
@@ -81,14 +81,14 @@ struct Check: ParsableCommand {
         }
     }
 
-    private func rules(of scenario: Scenario) throws -> [SafetyRule?] {
+    private func variations(of scenario: Scenario) throws -> [Variation] {
         switch lift {
-        case nil: return replay == nil ? [nil] + scenario.rules.map(Optional.some) : [nil]
-        case "none"?: return [nil]
+        case nil: return replay == nil ? [.none] + scenario.variations : [.none]
+        case "none"?: return [.none]
         case let name?:
-            if let rule = scenario.rules.first(where: { "\($0.name)" == name }) { return [rule] }
+            if let variation = scenario.variations.first(where: { $0.name == name }) { return [variation] }
             guard names.isEmpty else {
-                let known = scenario.rules.map { "\($0.name)" }.joined(separator: ", ")
+                let known = scenario.variations.compactMap(\.name).joined(separator: ", ")
                 throw InputError("\(scenario.name) has no rule '\(name)'; it has \(known.isEmpty ? "none" : known)")
             }
             return []

@@ -1,0 +1,37 @@
+import PageTables
+
+extension SharedMemory {
+    /// One store of an entry of `format`, which knows its width and byte order.
+    ///
+    /// - Precondition: `place` is aligned to the entry's size.
+    @inlinable
+    @inline(__always)
+    public func store<Format: PageTableFormat>(
+        _ entry: Entry, _ format: Format, at place: PhysicalAddress, _ ordering: StoreOrdering
+    ) throws(Failure) {
+        let isSwapped = format.byteOrder != .host
+        if Format.entryBytes == 8 {
+            let value = entry.rawValue
+            try store(isSwapped ? value.byteSwapped : value, to: Word<UInt64>(place), ordering)
+        } else {
+            let value = UInt32(truncatingIfNeeded: entry.rawValue)
+            try store(isSwapped ? value.byteSwapped : value, to: Word<UInt32>(place), ordering)
+        }
+    }
+
+    /// Makes every entry of a table that nobody else can see `entry`.
+    @inlinable
+    public func fill<Format: PageTableFormat>(
+        _ table: PhysicalRange, with entry: Entry, _ format: Format
+    ) throws(Failure) {
+        var pattern = entry.rawValue
+        if Format.entryBytes == 4 {
+            let half = UInt32(truncatingIfNeeded: pattern)
+            let stored = UInt64(format.byteOrder == .host ? half : half.byteSwapped)
+            pattern = stored &<< 32 | stored
+        } else if format.byteOrder != .host {
+            pattern = pattern.byteSwapped
+        }
+        try fill(table, with: pattern)
+    }
+}

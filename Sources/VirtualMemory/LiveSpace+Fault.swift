@@ -1,0 +1,165 @@
+import PageTables
+import TableMemory
+
+// Mapping on demand, with the space's lock held for reading: any number of faults run at once, also at the same address, and
+// some want large leaves where others want tables.
+//
+//   1. The region says what is to be at the address, and with which leaf at most.
+//   2. Go down from the root, each entry loaded once. A table leads on. A leaf is somebody else's answer to the same fault.
+//   3. Where an entry maps nothing, make what is missing while nobody sees it: a page, or a table for a smaller one. A table
+//      is filled before it is published.                                              [initialiseTableBeforePublishing]
+//   4. Take the lock of the table that the entry is in, and look again: if the entry is not what it was, somebody else was
+//      faster. Give back what was made, and go on with what is there now.               [revalidateUnderLock]
+//   5. Publish with one store.
+//
+// Splitting on demand is the same with a leaf in place of nothing. A leaf of frames becomes a table that maps the same. A leaf
+// of a device that a region describes is only cleared: the next fault there maps what it needs, a large leaf again or pages.
+// So a walker that asked for a split looks what became of it (`PageWalk`).
+
+extension SafetyRule {
+    @inlinable
+    public static var revalidateUnderLock: SafetyRule {
+        SafetyRule(
+            name: "revalidateUnderLock",
+            demand: "An entry is changed only if, under its table's lock, it still is what the decision was based on.",
+            history: "A fault for a small page used a huge page that another had just mapped as a table (Linux 5.5).")
+    }
+}
+
+extension LiveSpace {
+    /// Maps the page of an address, if a region says what is to be there.
+    ///
+    /// - Parameter largestLeaf: Leaves are not larger than that, nor than the region allows.
+    /// - Throws: `.notMapped` where there is no region; `.accessDenied`; `.outOfMemory`.
+    /// - Complexity: The levels; a page or a table of them may have to be filled.
+    public func fault<Memory: SharedMemory>(
+        _ address: VirtualAddress, for access: PageAccess, atMost largestLeaf: PageSize = PageSize(log2Bytes: 63),
+        lock: borrowing ReadLockHeld<Memory>
+    ) throws(SpaceError<Memory.Failure>) {
+        let refusal: Refusal?
+        do throws(Memory.Failure) { refusal = try fault(address, access, atMost: largestLeaf, lock) } catch {
+            throw .memory(error)
+        }
+        if let refusal { throw .refused(refusal) }
+    }
+
+    func fault<Memory: SharedMemory>(
+        _ address: VirtualAddress, _ access: PageAccess, atMost largestLeaf: PageSize,
+        _ lock: borrowing ReadLockHeld<Memory>
+    ) throws(Memory.Failure) -> Refusal? {
+        guard let region = regions.region(at: address) else { return .notMapped(address) }
+        guard access.isAllowed(by: format.effectiveRights(region.attributes.rights)) else {
+            return .accessDenied(address)
+        }
+        let memory = lock.memory
+        memory.count(.fault)
+        let target = targetLevel(address, region, largestLeaf)
+        let root = try Structure.loadRoot(words, memory)
+        var (table, level) = (root.table, root.topLevel)
+        while true {
+            let place = place(format.index(of: address, at: level), of: table)
+            let entry = try memory.load(format, place)
+            switch format.shape(of: entry, at: level) {
+            case .table where level > .leafTable:
+                table = format.table(of: entry, at: level)
+                level = level.below
+            case .invalid where level <= target:
+                guard let leaf = try newLeaf(address, region, level, table, in: memory) else { return .outOfMemory }
+                if try replace(entry, by: leaf, at: place, of: table, in: memory) { return nil }
+                try giveBack(leaf, level, in: memory)
+            case .invalid:
+                guard let below = try newTable(level.below, in: memory) else { return .outOfMemory }
+                let isMine = try replace(entry, by: tableEntry(below, at: level), at: place, of: table, in: memory)
+                if !isMine { try freeUnseen(below, level.below, in: memory) }
+            case .leaf: return access.isAllowed(by: format.rights(of: entry, at: level)) ? nil : .accessDenied(address)
+            default: return .accessDenied(address)
+            }
+        }
+    }
+
+    /// The level of the largest leaf that a region allows at an address.
+    private func targetLevel(_ address: VirtualAddress, _ region: Region, _ largestLeaf: PageSize) -> Level {
+        guard case .device(let start) = region.content else { return .leafTable }
+        var level = format.topLevels.upperBound
+        while level > .leafTable {
+            let mask = format.offsetMask(level)
+            let first = VirtualAddress(address.rawValue & ~mask)
+            let isInside = first >= region.range.first && first.rawValue | mask <= region.range.last.rawValue
+            if isInside, format.shift(level) <= UInt64(min(largestLeaf, region.largestLeaf).log2Bytes),
+                (start.rawValue &+ (first.rawValue &- region.range.first.rawValue)) & mask == 0,
+                format.canMapLeaf(level)
+            {
+                return level
+            }
+            level = level.below
+        }
+        return .leafTable
+    }
+
+    /// The leaf for an address; of an anonymous region it maps a new frame. `nil` if there is no memory.
+    private func newLeaf<Memory: SharedMemory>(
+        _ address: VirtualAddress, _ region: Region, _ level: Level, _ table: PhysicalAddress,
+        in memory: borrowing Memory
+    ) throws(Memory.Failure) -> Entry? {
+        let size = PageSize(log2Bytes: Int(format.shift(level)))
+        switch region.content {
+        case .device(let start):
+            let first = address.rawValue & ~format.offsetMask(level)
+            let physical = PhysicalAddress(start.rawValue &+ (first &- region.range.first.rawValue))
+            return Entry(format.canonical(.leaf(physical, size), region.attributes, at: level))
+        case .anonymous:
+            guard let frame = try references.allocator.allocate(in: memory) else { return nil }
+            try memory.fill(map.range(of: frame, .single), with: 0)
+            // The allocation's reference becomes the mapping's.
+            try memory.store(1, to: map.descriptor(of: frame).mapCount, .relaxed)
+            try setMapsFrames(table, in: memory)
+            return Entry(format.canonical(.leaf(map.address(of: frame), size), region.attributes, at: level))
+        }
+    }
+
+    /// Gives back the frame of a leaf that was never published.
+    private func giveBack<Memory: SharedMemory>(
+        _ leaf: Entry, _ level: Level, in memory: borrowing Memory
+    ) throws(Memory.Failure) {
+        let physical = format.physical(of: leaf, at: level, for: VirtualAddress(0))
+        guard let frame = map.frame(of: physical) else { return }
+        try references.dropMappings(1, of: frame, in: memory)
+    }
+
+    /// Steps 4 and 5.
+    ///
+    /// - Returns: False if the entry was not what it is supposed to be.
+    private func replace<Memory: SharedMemory>(
+        _ entry: Entry, by new: Entry, at place: PhysicalAddress, of table: PhysicalAddress, in memory: Memory
+    ) throws(Memory.Failure) -> Bool {
+        try memory.withLock(tableLock(of: table)) { (_) throws(Memory.Failure) in
+            var isStill = true
+            if memory.enforces(.revalidateUnderLock) { isStill = try memory.load(format, place) == entry }
+            if isStill { try memory.store(new, format, at: place, .release) }
+            return isStill
+        }
+    }
+
+    /// Splits a large leaf that a walk has found.
+    ///
+    /// What is there afterwards is for the caller to look at: a table, nothing, or a leaf again.
+    /// - Returns: False if the leaf had changed already, or there is no memory for the table.
+    /// - Complexity: The entries of a table.
+    public func split<Memory: SharedMemory>(
+        _ leaf: Entry, at position: EntryPosition, of address: VirtualAddress, lock: borrowing ReadLockHeld<Memory>
+    ) throws(Memory.Failure) -> Bool {
+        guard position.level > .leafTable else { return false }
+        let memory = lock.memory
+        let place = place(position.index, of: position.table)
+        let level = position.level
+        let physical = format.physical(of: leaf, at: level, for: VirtualAddress(0))
+        if map.frame(of: physical) == nil, case .device? = regions.region(at: address)?.content {
+            let empty = format.emptyEntry(at: level)
+            return try replace(leaf, by: empty, at: place, of: position.table, in: memory)
+        }
+        guard let below = try tableOfSplit(leaf, at: level, in: memory) else { return false }
+        let isMine = try replace(leaf, by: tableEntry(below, at: level), at: place, of: position.table, in: memory)
+        if isMine { memory.count(.split) } else { try freeUnseen(below, level.below, in: memory) }
+        return isMine
+    }
+}

@@ -1,0 +1,204 @@
+import PageTables
+import TableMemory
+
+extension SpaceEditor where Memory: SharedMemory {
+    /// See `LiveSpace.map`.
+    ///
+    /// - Returns: Why nothing was mapped; `nil` if it was.
+    @inlinable
+    public mutating func map(
+        _ range: VirtualRange, to physical: PhysicalAddress, _ attributes: EntryAttributes,
+        largestLeaf: PageSize = PageSize(log2Bytes: 63)
+    ) throws(Memory.Failure) -> Refusal? {
+        let format = space.format
+        let offsetMask = format.pageBytes &- 1
+        let lastPhysical = physical.rawValue &+ (range.last.rawValue &- range.first.rawValue)
+        guard (range.first.rawValue | ~range.last.rawValue | physical.rawValue) & offsetMask == 0,
+            lastPhysical >= physical.rawValue
+        else { return .invalidRange(range) }
+        do throws(EncodingError) { try encoding.use(attributes) } catch { return .notExpressible(error) }
+        if let wide = tooWide(PhysicalAddress(lastPhysical & ~offsetMask)) { return .notExpressible(wide) }
+        var root = try Structure.loadRoot(space.words, memory)
+        if !format.covers(range, topLevel: root.topLevel) {
+            switch try space.grow(toCover: range, in: memory) {
+            case .success(let grown): root = grown
+            case .failure(let refusal): return refusal
+            }
+        }
+        let job = MapJob(
+            delta: physical.rawValue &- range.first.rawValue, largestLeaf: largestLeaf,
+            countsFrames: space.map.overlaps(physical, PhysicalAddress(lastPhysical)))
+        let level = Format.fixedTopLevel ?? root.topLevel
+        guard let stop = try map(job, root.table, level, range.first, range.last) else { return nil }
+        // What was mapped before the refusal goes again.
+        if stop.address > range.first {
+            let done = VirtualRange(first: range.first, last: VirtualAddress(stop.address.rawValue &- 1))
+            try unmapEntries(root.table, level, done.first, done.last)
+        }
+        return stop.refusal
+    }
+
+    /// The highest page's address, if a leaf cannot hold it.
+    @inlinable
+    func tooWide(_ page: PhysicalAddress) -> EncodingError? {
+        let leaf = Entry((encoding.leaf(at: .leafTable) ?? 0) | space.format.addressBits(page, at: .leafTable))
+        if space.format.physical(of: leaf, at: .leafTable, for: VirtualAddress(0)) == page { return nil }
+        let size = PageSize(log2Bytes: Int(space.format.log2FrameBytes))
+        return EncodingError(content: .leaf(page, size), level: .leafTable)
+    }
+
+    /// - Returns: Where and why it stopped; `nil` if all of it is mapped.
+    @inlinable
+    func map(
+        _ job: MapJob, _ table: PhysicalAddress, _ level: Level, _ first: VirtualAddress, _ last: VirtualAddress
+    ) throws(Memory.Failure) -> MapJob.Stop? {
+        if level == .leafTable { return try mapPages(job, table, first, last) }
+        let format = space.format
+        let mask = format.offsetMask(level)
+        var address = first
+        while true {
+            let end = VirtualAddress(min(address.rawValue | mask, last.rawValue))
+            let place = space.place(format.index(of: address, at: level), of: table)
+            let entry = try memory.load(format, place)
+            var below: PhysicalAddress?
+            switch format.shape(of: entry, at: level) {
+            case .invalid:
+                let isWhole = address.rawValue & mask == 0 && end.rawValue & mask == mask
+                if isWhole, let leaf = try leaf(job, address, level) {
+                    try setMapsFrames(job, table)
+                    try memory.store(leaf, format, at: place, .release)
+                } else {
+                    below = try space.newTable(level.below, in: memory)
+                    guard let below else { return MapJob.Stop(address: address, refusal: .outOfMemory) }
+                    try memory.store(space.tableEntry(below, at: level), format, at: place, .release)
+                }
+            case .table: below = format.table(of: entry, at: level)
+            case .leaf, .malformed: return MapJob.Stop(address: address, refusal: .alreadyMapped(address))
+            }
+            if let below, let stop = try map(job, below, level.below, address, end) { return stop }
+            if end == last { return nil }
+            address = VirtualAddress(end.rawValue &+ 1)
+        }
+    }
+
+    /// The leaf that maps all that an entry at `level` covers; `nil` if it has to be smaller leaves.
+    @inlinable
+    func leaf(_ job: MapJob, _ address: VirtualAddress, _ level: Level) throws(Memory.Failure) -> Entry? {
+        let format = space.format
+        let physical = PhysicalAddress(address.rawValue &+ job.delta)
+        guard format.shift(level) <= UInt64(job.largestLeaf.log2Bytes), let bits = encoding.leaf(at: level),
+            physical.rawValue & format.offsetMask(level) == 0
+        else { return nil }
+        if job.countsFrames {
+            let last = PhysicalAddress(physical.rawValue | format.offsetMask(level))
+            if space.map.overlaps(physical, last) {
+                // All of a leaf's frames share the counts of one block.
+                guard let frame = space.map.frame(of: physical) else { return nil }
+                let block = try memory.load(space.map.descriptor(of: frame).block, .relaxed)
+                let order = format.shift(level) &- UInt64(format.log2FrameBytes)
+                guard UInt64(FrameBlock(rawValue: block).order.rawValue) >= order else { return nil }
+                try space.references.addMappings(1 &<< UInt32(order), of: frame, in: memory)
+            }
+        }
+        return Entry(bits | format.addressBits(physical, at: level))
+    }
+
+    @inlinable
+    func mapPages(
+        _ job: MapJob, _ table: PhysicalAddress, _ first: VirtualAddress, _ last: VirtualAddress
+    ) throws(Memory.Failure) -> MapJob.Stop? {
+        let format = space.format
+        let pageBytes = format.pageBytes
+        let bits = encoding.leaf(at: .leafTable) ?? 0
+        if job.countsFrames { try setMapsFrames(job, table) }
+        var place = space.place(format.index(of: first, at: .leafTable), of: table).rawValue
+        var address = first.rawValue
+        while true {
+            let old = try memory.load(format, PhysicalAddress(place))
+            guard format.shape(of: old, at: .leafTable) == .invalid else {
+                let address = VirtualAddress(address)
+                return MapJob.Stop(address: address, refusal: .alreadyMapped(address))
+            }
+            let page = PhysicalAddress(address &+ job.delta)
+            if job.countsFrames, let frame = space.map.frame(of: page) {
+                try space.references.addMappings(1, of: frame, in: memory)
+            }
+            let leaf = Entry(bits | format.addressBits(page, at: .leafTable))
+            try memory.store(leaf, format, at: PhysicalAddress(place), .release)
+            if last.rawValue &- address < pageBytes { return nil }
+            address &+= pageBytes
+            place &+= UInt64(truncatingIfNeeded: Format.entryBytes)
+        }
+    }
+
+    @inlinable
+    func setMapsFrames(_ job: MapJob, _ table: PhysicalAddress) throws(Memory.Failure) {
+        if job.countsFrames { try space.setMapsFrames(table, in: memory) }
+    }
+}
+
+/// One range that is being mapped.
+@usableFromInline
+struct MapJob {
+    /// From a virtual address to where it is.
+    @usableFromInline
+    let delta: UInt64
+    @usableFromInline
+    let largestLeaf: PageSize
+    /// Whether some of the memory is frames of the map.
+    @usableFromInline
+    let countsFrames: Bool
+
+    @inlinable
+    init(delta: UInt64, largestLeaf: PageSize, countsFrames: Bool) {
+        self.delta = delta
+        self.largestLeaf = largestLeaf
+        self.countsFrames = countsFrames
+    }
+
+    @usableFromInline
+    struct Stop {
+        @usableFromInline
+        let address: VirtualAddress
+        @usableFromInline
+        let refusal: Refusal
+
+        @inlinable
+        init(address: VirtualAddress, refusal: Refusal) {
+            self.address = address
+            self.refusal = refusal
+        }
+    }
+}
+
+extension LiveSpace {
+    /// Notes at a table's frame that some of its entries map frames of the map.
+    @inlinable
+    func setMapsFrames<Memory: SharedMemory>(
+        _ table: PhysicalAddress, in memory: borrowing Memory
+    ) throws(Memory.Failure) {
+        guard let frame = map.frame(of: table) else { return }
+        let state = map.descriptor(of: frame).mapping
+        if try memory.load(state, .relaxed) & TableState.mapsFrames == 0 {
+            try memory.store(TableState.mapsFrames, to: state, .relaxed)
+        }
+    }
+}
+
+extension SpaceEditor {
+    /// See `LiveSpace.add(_:in:)`.
+    public mutating func add(_ region: Region) throws(Memory.Failure) -> Refusal? {
+        let range = region.range
+        let offsetMask = space.format.pageBytes &- 1
+        guard (range.first.rawValue | ~range.last.rawValue) & offsetMask == 0 else { return .invalidRange(range) }
+        if case .device(let start) = region.content {
+            let last = start.rawValue &+ (range.last.rawValue &- range.first.rawValue)
+            guard start.rawValue & offsetMask == 0, last >= start.rawValue else { return .invalidRange(range) }
+        }
+        do throws(EncodingError) { try encoding.use(region.attributes) } catch { return .notExpressible(error) }
+        if let overlap = space.regions.firstOverlap(range) { return .alreadyMapped(overlap) }
+        if case .failure(let refusal) = try space.grow(toCover: range, in: memory) { return refusal }
+        space.regions.insert(region)
+        return nil
+    }
+}

@@ -1,0 +1,122 @@
+import PageTables
+import TableMemory
+
+// Changing a space with its lock held for writing.
+//
+//   1. Take the lock for writing: no fault, no slow pin and no other editor runs. Lock-free walkers do.
+//   2. Change entries, each with one store. A page's reference is dropped only after the entry that mapped it, or the entry
+//      that led to its table, was cleared: a fast pin that still has the old value finds that out (`LiveSpace+PinFast`).
+//   3. A table is put into the batch when no entry leads to it any more.
+//   4. Release the lock. Then wait for the walkers and free the batch (`UnlinkedTables`).
+
+/// A space whose lock is held for writing. Exists inside `LiveSpace.edit` only.
+public struct SpaceEditor<Format: WritableFormat, Structure: SpaceStructure, Memory: SharedMemory>: ~Copyable {
+    @usableFromInline
+    let space: LiveSpace<Format, Structure>
+    @usableFromInline
+    let memory: Memory
+    @usableFromInline
+    var unlinked: UnlinkedTables<Structure>
+    @usableFromInline
+    var encoding: LeafEncoding<Format>
+
+    @inlinable
+    init(_ space: LiveSpace<Format, Structure>, _ memory: Memory) {
+        self.space = space
+        self.memory = memory
+        unlinked = UnlinkedTables(space.tables, space.reclaimer)
+        encoding = LeafEncoding(space.format)
+    }
+}
+
+extension LiveSpace {
+    /// Runs `body` with the lock held for writing, and then frees the tables that it unlinked.
+    ///
+    /// Several changes in one section cost the lock, and the wait for walkers, once. Nothing undoes what `body` has done if it
+    /// throws in between; each single operation of the editor either happens or leaves the space as it was.
+    ///
+    /// - Precondition: The caller is in no section and holds no lock.
+    @inlinable
+    public func edit<Memory: SharedMemory, Result>(
+        in memory: borrowing Memory,
+        _ body: (inout SpaceEditor<Format, Structure, Memory>) throws(Memory.Failure) -> Result
+    ) throws(Memory.Failure) -> Result {
+        var editor = SpaceEditor(self, copy memory)
+        let result = try memory.withWriteLock(words.lock) { (_) throws(Memory.Failure) in try body(&editor) }
+        try editor.unlinked.free(in: memory)
+        return result
+    }
+
+    /// Runs one operation of an editor.
+    @inlinable
+    func editOnce<Memory: SharedMemory>(
+        in memory: borrowing Memory,
+        _ body: (inout SpaceEditor<Format, Structure, Memory>) throws(Memory.Failure) -> Refusal?
+    ) throws(SpaceError<Memory.Failure>) {
+        let refusal: Refusal?
+        do throws(Memory.Failure) { refusal = try edit(in: memory, body) } catch { throw .memory(error) }
+        if let refusal { throw .refused(refusal) }
+    }
+
+    /// Maps a range to contiguous memory, with the largest leaves that fit.
+    ///
+    /// Memory that is frames of the map is counted: every page gets a reference and a mapping of its own, which unmapping
+    /// gives back. Other memory is device memory.
+    ///
+    /// - Parameters:
+    ///   - physical: Where the range's first address is.
+    ///   - largestLeaf: Leaves are not larger than that.
+    /// - Throws: `.alreadyMapped` with the first address that is mapped; `.invalidRange`, `.notExpressible`,
+    ///   `.outOfMemory`. The space is then as it was, though it may be deeper.
+    /// - Precondition: Of frames, the caller has references for as long as the call takes.
+    /// - Complexity: The entries that are written, and the levels.
+    @inlinable
+    public func map<Memory: SharedMemory>(
+        _ range: VirtualRange, to physical: PhysicalAddress, _ attributes: EntryAttributes,
+        largestLeaf: PageSize = PageSize(log2Bytes: 63), in memory: borrowing Memory
+    ) throws(SpaceError<Memory.Failure>) {
+        try editOnce(in: memory) { (editor) throws(Memory.Failure) in
+            try editor.map(range, to: physical, attributes, largestLeaf: largestLeaf)
+        }
+    }
+
+    /// Unmaps whatever is mapped in a range, and forgets its regions. Leaves that reach beyond the range are split first.
+    ///
+    /// - Throws: `.invalidRange`; `.outOfMemory` where a leaf had to be split, and then nothing is unmapped.
+    /// - Complexity: The tables below the range; their entries too where frames are mapped or the range does not cover the table.
+    @inlinable
+    public func unmap<Memory: SharedMemory>(
+        _ range: VirtualRange, in memory: borrowing Memory
+    ) throws(SpaceError<Memory.Failure>) {
+        try editOnce(in: memory) { (editor) throws(Memory.Failure) in try editor.unmap(range) }
+    }
+
+    /// Gives what is mapped in a range, and its regions, other rights. Holes stay holes. Leaves that reach beyond the range
+    /// are split first.
+    ///
+    /// - Throws: As `unmap`, and `.notExpressible`.
+    @inlinable
+    public func protect<Memory: SharedMemory>(
+        _ range: VirtualRange, _ rights: Rights, in memory: borrowing Memory
+    ) throws(SpaceError<Memory.Failure>) {
+        try editOnce(in: memory) { (editor) throws(Memory.Failure) in try editor.protect(range, rights) }
+    }
+
+    /// Says what is to be in a range where nothing is mapped yet.
+    ///
+    /// - Throws: `.alreadyMapped` if there is a region already; `.invalidRange`, `.notExpressible`, `.outOfMemory`.
+    @inlinable
+    public func add<Memory: SharedMemory>(
+        _ region: Region, in memory: borrowing Memory
+    ) throws(SpaceError<Memory.Failure>) {
+        try editOnce(in: memory) { (editor) throws(Memory.Failure) in try editor.add(region) }
+    }
+
+    /// Unmaps everything and gives the root back. The space is not to be used afterwards.
+    ///
+    /// - Precondition: No other thread uses the space.
+    @inlinable
+    public func tearDown<Memory: SharedMemory>(in memory: borrowing Memory) throws(Memory.Failure) {
+        try edit(in: memory) { (editor) throws(Memory.Failure) in try editor.unlinkRoot() }
+    }
+}

@@ -1,0 +1,53 @@
+import PageTables
+import TableMemory
+
+// What is kept of a space, as words that several threads look at.
+//
+// | bytes  | word           | written by                                                                           |
+// |--------|----------------|--------------------------------------------------------------------------------------|
+// | 0      | root           | whoever makes the space, or grows it with the growth lock held                       |
+// | 8      | spare          | nobody                                                                               |
+// | 16     | lock           | readers: faults, slow pins, walks that split; the writer: map, unmap, protect        |
+// | 24     | users          | a processor that begins to use the space, for itself                                 |
+// | 32     | growth lock    | whoever grows the space, which takes no more than a reader's lock                    |
+// | 40     | fragment lock  | the allocator of tables that are smaller than a frame                                |
+// | 48-119 | fragment lists | the same, one list for each size: frames of which some fragments are free            |
+
+/// Where the words of one space are.
+public struct SpaceWords: Hashable, Sendable {
+    @usableFromInline
+    let address: PhysicalAddress
+
+    /// - Parameter address: `byteCount` bytes of bookkeeping, zero, aligned to 64.
+    @inlinable
+    public init(at address: PhysicalAddress) {
+        precondition(address.rawValue % 64 == 0, "the words of a space are aligned to 64 bytes")
+        self.address = address
+    }
+
+    @inlinable
+    public static var byteCount: UInt64 { 128 }
+
+    @inlinable
+    func place(_ offset: UInt64) -> PhysicalAddress { PhysicalAddress(address.rawValue &+ offset) }
+
+    @inlinable
+    public var root: Word<UInt64> { Word(place(0)) }
+    /// For structures that need one more word: see `SpaceStructure`.
+    @inlinable
+    public var spare: Word<UInt64> { Word(place(8)) }
+    @inlinable
+    public var lock: ReaderWriterLock { ReaderWriterLock(at: place(16)) }
+    @inlinable
+    public var users: Word<UInt64> { Word(place(24)) }
+    @inlinable
+    public var growthLock: TicketLock { TicketLock(at: place(32)) }
+    @inlinable
+    public var fragmentLock: TicketLock { TicketLock(at: place(40)) }
+
+    /// The first frame, plus one, that has free fragments of a frame's bytes divided by 2^`log2Count`; 1 ... 8.
+    @inlinable
+    public func fragmentList(_ log2Count: Int) -> Word<UInt64> {
+        Word(place(48 &+ UInt64(truncatingIfNeeded: log2Count) &* 8))
+    }
+}

@@ -1,0 +1,65 @@
+import PageTables
+
+/// A page-table format that a live address space can be built in.
+///
+/// **Making a format writable.** Conform in a file of `Formats/`: say how large a frame is, how deep spaces can be, which
+/// addresses a space of some depth covers, and what snapshot a walker takes of it. The property suite of `VirtualMemoryTests`
+/// then runs over the format, and `pagewalk stress` knows it.
+public protocol WritableFormat: PageTableFormat {
+    /// log2 of the bytes of a frame: the smallest page.
+    var log2FrameBytes: UInt8 { get }
+    /// The top levels that a space can have. More than one where spaces grow.
+    var topLevels: ClosedRange<Level> { get }
+    /// Whether a space with this top level translates the whole of a range.
+    func covers(_ range: VirtualRange, topLevel: Level) -> Bool
+    /// What walkers see of a space: its root with its depth.
+    func addressSpace(root: PhysicalAddress, topLevel: Level) -> AddressSpace<Self>
+    /// The entry that maps nothing.
+    func emptyEntry(at level: Level) -> Entry
+    /// The bits of a leaf that say where its page is.
+    func addressBits(_ page: PhysicalAddress, at level: Level) -> UInt64
+    /// The bits of a leaf that hardware sets: that the page was used or written.
+    func recordBits(at level: Level) -> UInt64
+    /// Attributes of a page of unprivileged code.
+    func attributes(_ protection: Protection) -> EntryAttributes
+}
+
+extension WritableFormat {
+    /// Where the address is in the leaf as it is in memory.
+    @inlinable
+    public func addressBits(_ page: PhysicalAddress, at level: Level) -> UInt64 { page.rawValue }
+
+    @inlinable
+    public func recordBits(at level: Level) -> UInt64 { 0 }
+
+    @inlinable
+    public func emptyEntry(at level: Level) -> Entry { Entry(0) }
+
+    @inlinable
+    public func attributes(_ protection: Protection) -> EntryAttributes {
+        EntryAttributes(rights: protection.userRights)
+    }
+
+    /// The index of an address in a table.
+    @inlinable
+    func index(of address: VirtualAddress, at level: Level) -> Int {
+        Int(truncatingIfNeeded: address.rawValue &>> shift(level) & ((1 &<< indexBits(level)) &- 1))
+    }
+
+    /// Ones where an address gives the offset in what an entry covers.
+    @inlinable
+    func offsetMask(_ level: Level) -> UInt64 { (1 &<< shift(level)) &- 1 }
+
+    /// log2 of the bytes of a table.
+    @inlinable
+    func log2TableBytes(_ level: Level) -> Int {
+        Int(truncatingIfNeeded: indexBits(level)) &+ (Self.entryBytes == 8 ? 3 : 2)
+    }
+
+    @inlinable
+    var pageBytes: UInt64 { 1 &<< UInt64(log2FrameBytes) }
+
+    /// Whether a single entry at `level` can map a page of the size that it covers.
+    @inlinable
+    func canMapLeaf(_ level: Level) -> Bool { leafSizes(level).contains { UInt64($0.log2Bytes) == shift(level) } }
+}
