@@ -53,6 +53,8 @@ public final class ExploredMachine {
         self.lifted = lifted
         self.failing = failing
         sections = [Sections](repeating: Sections(), count: processors)
+        // A counterexample shows the protocol's lines, not the memory's; and of a lock the line that takes it.
+        execution.transparentModules = ["ExploredMemory", "TableMemory"]
     }
 
     /// The memory as a processor sees it.
@@ -61,7 +63,12 @@ public final class ExploredMachine {
         return ExploredMemory(machine: self, processor: ProcessorNumber(number))
     }
 
-    func enforces(_ rule: SafetyRule) -> Bool { rule != lifted }
+    func enforces(_ rule: SafetyRule) -> Bool {
+        let isInForce = rule != lifted
+        // What a rule guards begins with an access, nearly always.
+        execution.nextStep(belongsTo: isInForce ? "\(rule.name)" : "without \(rule.name)")
+        return isInForce
+    }
 
     /// Ends the execution: something is wrong that the memory cannot see.
     public func violate(_ property: String) throws(Abandoned) -> Never { try execution.violate(property) }

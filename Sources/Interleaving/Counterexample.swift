@@ -5,8 +5,11 @@ public struct Step: Sendable, Hashable {
     public var label: String
     /// The rule or protocol step that the access belongs to, or empty.
     public var rule: String
+    /// Where in the source it is, as `#fileID` and `#line` say it; empty if nothing tells.
     public var fileID: String
     public var line: UInt
+    /// The function that it is in, where the optimiser has left that and no line; else empty.
+    public var function: String
 }
 
 /// An execution that violates a property.
@@ -20,34 +23,49 @@ public struct Counterexample: Sendable, Hashable, CustomStringConvertible {
     /// Runs it again: ``Explorer/replay(_:_:)``.
     public var schedule: Schedule
 
-    /// A table with a column for each thread and a row for each step, the violated property and a schedule to replay.
-    public var description: String {
-        var columns = threads.map { $0.count }
-        for step in steps where step.thread < columns.count {
-            columns[step.thread] = max(columns[step.thread], step.label.count)
+    /// ``table`` and a schedule to replay.
+    public var description: String { "\(table)\nreplay: \(schedule)" }
+
+    /// A column for each thread and a row for each step, with the rule and the line of source that it belongs to, and at the end
+    /// the violated property. Where that would be wider than 160 characters, one column names the thread of each step.
+    ///
+    /// Of more than 400 steps only the first 200 and the last 100 are in it.
+    public var table: String {
+        let wide = table(withColumnForEachThread: true)
+        let table = wide.width <= 160 ? wide : table(withColumnForEachThread: false)
+        return (table.rows + ["violated: \(property)"]).joined(separator: "\n")
+    }
+
+    private func table(withColumnForEachThread isWide: Bool) -> (rows: [String], width: Int) {
+        var cells = [["step"] + (isWide ? threads : ["thread", "what"]) + ["rule", "where"]]
+        cells += steps.enumerated().map { number, step in
+            let name = threads.indices.contains(step.thread) ? threads[step.thread] : "thread \(step.thread)"
+            return ["\(number + 1)"]
+                + (isWide ? threads.indices.map { $0 == step.thread ? step.label : "" } : [name, step.label])
+                + [step.rule, step.fileID.isEmpty ? step.function : "\(step.fileID):\(step.line)"]
         }
-        func row(_ number: String, _ cells: [String], _ place: String) -> String {
-            var text = String(repeating: " ", count: max(0, 4 - number.count)) + number
-            for (cell, width) in zip(cells, columns) {
-                text += " │ " + cell + String(repeating: " ", count: max(0, width - cell.count))
+        // The columns of rules and places are there if anything is in them.
+        var widths = cells[0].indices.map { column in cells.map { $0[column].count }.max() ?? 0 }
+        for column in widths.indices.suffix(2) where cells.dropFirst().allSatisfy({ $0[column].isEmpty }) {
+            widths[column] = -1
+        }
+        let columns = widths.indices.filter { widths[$0] >= 0 }
+        func padded(_ text: String, _ width: Int) -> String {
+            text + String(repeating: " ", count: max(0, width - text.count))
+        }
+        var rows = cells.map { row in
+            columns.map { column in
+                if column == 0 { return String(repeating: " ", count: max(0, widths[0] - row[0].count)) + row[0] }
+                return column == columns.last ? row[column] : padded(row[column], widths[column])
             }
-            return text + " │ " + place
+            .joined(separator: " │ ")
         }
-        var lines = [row("step", threads, "where")]
-        lines.append(
-            String(repeating: "─", count: 5) + columns.map { "┼" + String(repeating: "─", count: $0 + 2) }.joined()
-                + "┼" + "──────")
-        for (number, step) in steps.enumerated() {
-            if steps.count > 400, (200..<steps.count - 100).contains(number) {
-                if number == 200 { lines.append("   … │ \(steps.count - 300) steps left out") }
-                continue
-            }
-            let cells = threads.indices.map { $0 == step.thread ? step.label : "" }
-            let rule = step.rule.isEmpty ? "" : "  [\(step.rule)]"
-            lines.append(row("\(number + 1)", cells, step.fileID.isEmpty ? rule : "\(step.fileID):\(step.line)\(rule)"))
+        if steps.count > 400 {
+            let between = padded("", max(0, widths[0] - 1)) + "… │ \(steps.count - 300) steps left out"
+            rows.replaceSubrange(201..<steps.count - 99, with: [between])
         }
-        lines.append("violated: \(property)")
-        lines.append("replay: \(schedule)")
-        return lines.joined(separator: "\n")
+        let line = columns.map { String(repeating: "─", count: widths[$0]) }.joined(separator: "─┼─")
+        rows.insert(line, at: 1)
+        return (rows, line.count)
     }
 }

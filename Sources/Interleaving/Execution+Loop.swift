@@ -214,10 +214,7 @@ extension Execution {
         violation = nil
         words.removeAll()
         resources.removeAll()
-        if core.pointee.isRecording {
-            recorded.removeAll()
-            waitingPlaces.removeAll()
-        }
+        if core.pointee.isRecording { recording.removeAll() }
     }
 
     /// Final checks, on the set-up's fiber so that they end like threads do, then leaks.
@@ -237,7 +234,7 @@ extension Execution {
     /// Makes every thread that is in the middle of something throw until its body has ended.
     private func unwind() {
         core.pointee.isStopping = true
-        if core.pointee.isRecording { recordedNames = (0..<core.pointee.threadCount).map(name(of:)) }
+        if core.pointee.isRecording { recording.threads = (0..<core.pointee.threadCount).map(name(of:)) }
         for thread in 0..<core.pointee.threadCount where core.pointee.unstarted & bit(thread) == 0 { unwind(thread) }
         unwind(Core.setup)
         bodies.removeAll(keepingCapacity: true)
@@ -294,7 +291,8 @@ extension Execution {
         {
             let state = core.pointee.threads[thread]
             isPausing = isPausing || state.kind == .pause
-            let place = waitingPlaces[thread].map { " (\($0))" } ?? ""
+            let source = recording.waiting[thread].flatMap { recording.source(of: $0, past: transparentModules) }
+            let place = source.map { " (\($0))" } ?? ""
             let verb = state.kind == .pause ? "spins" : "waits"
             stuck.append("\(name(of: thread)) \(verb) on \(name(of: ObjectID(state.object)))\(place)")
         }

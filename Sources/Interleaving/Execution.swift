@@ -18,10 +18,7 @@ public final class Execution {
     var names: [String?] = []
     var checks: [() throws -> Void] = []
     var violation: Violation?
-    var recorded: [Step] = []
-    var recordedNames: [String] = []
-    /// Where threads wait; only while recording.
-    var waitingPlaces: [Int: String] = [:]
+    var recording = Recording()
     let words = WordStore()
     var resources = ResourceTable()
 
@@ -129,6 +126,14 @@ public final class Execution {
         core.pointee.objects += 1
         return ObjectID(1 << 63 | core.pointee.objects)
     }
+
+    /// Modules that only pass accesses on, the innermost first: a memory that announces them here, and what a program calls it
+    /// through. Set it in set-up.
+    ///
+    /// What the source of one of them announces is shown in a counterexample at the line that asked for it: at the innermost line
+    /// of the thread's stack that is in none of them or, if there is none, in the last of them that has one. The place
+    /// stays empty where a program has no debug information.
+    public var transparentModules: [String] = []
 
     // MARK: Scheduling points
 
@@ -238,7 +243,7 @@ public final class Execution {
         let chosen = thread.pointee.choice
         thread.pointee.history = mix(thread.pointee.history, UInt64(truncatingIfNeeded: chosen) ^ 0x63)
         if core.pointee.isRecording {
-            record(index, Access(.local, ObjectID(0), fileID: fileID, line: line), "\(label()) → \(chosen)")
+            recording.addChoice(index, "\(label()) → \(chosen)", at: place(fileID, line))
         }
         return chosen
     }
@@ -272,7 +277,16 @@ public final class Execution {
         guard core.pointee.isRecording, !core.pointee.isStopping, core.pointee.current < Core.maximumThreads else {
             return
         }
-        recorded.withLast { $0.label += text() }
+        recording.addToLastLabel(text())
+    }
+
+    /// Says which rule the next step of the running thread belongs to, where whoever announces that step cannot know.
+    /// Evaluated only for a counterexample.
+    public func nextStep(belongsTo rule: @autoclosure () -> String) {
+        guard core.pointee.isRecording, !core.pointee.isStopping, core.pointee.current < Core.maximumThreads else {
+            return
+        }
+        recording.add(rule: rule(), to: core.pointee.current)
     }
 
     // MARK: Properties
@@ -281,6 +295,7 @@ public final class Execution {
     public func violate(
         _ property: String, fileID: StaticString = #fileID, line: UInt = #line
     ) throws(Abandoned) -> Never {
+        if core.pointee.isRecording, !core.pointee.isStopping { recording.violation = place(fileID, line) }
         report(.property, property, "\(fileID):\(line)")
         throw Abandoned()
     }
@@ -299,7 +314,7 @@ public final class Execution {
     /// The first violation of an execution counts; what follows it while threads unwind does not.
     func report(_ kind: ViolationKind, _ property: String, _ place: String = "") {
         guard !core.pointee.isStopping else { return }
-        violation = Violation(kind: kind, property: place.isEmpty ? property : "\(property) (\(place))", place: place)
+        violation = Violation(kind: kind, statement: property, place: place)
         core.pointee.isStopping = true
     }
 
@@ -345,7 +360,7 @@ public final class Execution {
     }
 
     private func noteWaiting(_ thread: Int, _ access: Access) {
-        if core.pointee.isRecording { waitingPlaces[thread] = "\(access.fileID):\(access.line)" }
+        if core.pointee.isRecording { recording.waiting[thread] = place(access.fileID, access.line) }
     }
 
     func name(of object: ObjectID) -> String { describeObject?(object) ?? words.name(of: object) }
@@ -393,8 +408,13 @@ public final class Execution {
     }
 
     private func record(_ thread: Int, _ access: Access, _ label: String) {
-        recorded.append(
-            Step(thread: thread, label: label, rule: "\(access.rule)", fileID: "\(access.fileID)", line: access.line))
+        recording.add(thread, label, rule: access.rule, at: place(access.fileID, access.line))
+    }
+
+    /// Where the running fiber is, for a counterexample.
+    private func place(_ fileID: StaticString, _ line: UInt) -> Recording.Place {
+        let place = SourcePlace(fileID: "\(fileID)", line: line)
+        return transparentModules.contains(place.module) ? .stack(CallStack()) : .known(place)
     }
 
     @inline(never)
@@ -404,11 +424,5 @@ public final class Execution {
             core.pointee.refusals < 1_000_000, "a thread goes on after Abandoned: let the error leave the thread's body"
         )
         throw Abandoned()
-    }
-}
-
-extension Array {
-    fileprivate mutating func withLast(_ change: (inout Element) -> Void) {
-        if !isEmpty { change(&self[count - 1]) }
     }
 }

@@ -37,17 +37,24 @@ struct Minimiser {
         let canRerun = violation.kind != .nondeterminism
         let schedule = canRerun ? minimiser.minimised(from: scheduled(schedule)) : schedule
         execution.core.pointee.isRecording = true
-        execution.recorded.removeAll()
-        defer { execution.core.pointee.isRecording = false }
+        execution.recording.removeAll()
+        defer {
+            execution.core.pointee.isRecording = false
+            execution.recording = Recording()
+        }
         var replay = ReplayScheduler(schedule, isLenient: !canRerun)
         var violation = violation
         if case .violation(let found) = execution.runOnce(&replay, limit: budget.stepsPerExecution), canRerun {
             violation = found
+            if let place = execution.recording.violation {
+                let source = execution.recording.source(of: place, past: execution.transparentModules)
+                violation.place = source.map { "\($0)" } ?? ""
+            }
         }
         return Counterexample(
-            kind: violation.kind, property: violation.property, steps: execution.recorded,
-            threads: execution.recordedNames,
-            schedule: schedule)
+            kind: violation.kind, property: violation.property,
+            steps: execution.recording.placedSteps(past: execution.transparentModules),
+            threads: execution.recording.threads, schedule: schedule)
     }
 
     /// The schedule that really ran, if it violates the same.

@@ -53,9 +53,11 @@ public enum ViolationKind: String, Sendable, Hashable {
 
 struct Violation {
     var kind: ViolationKind
-    var property: String
+    var statement: String
     /// Where a property was found violated, or empty.
     var place = ""
+
+    var property: String { place.isEmpty ? statement : "\(statement) (\(place))" }
 
     /// Whether both are the same mistake: what the property says may name other values.
     func isSame(as other: Violation) -> Bool { kind == other.kind && place == other.place }

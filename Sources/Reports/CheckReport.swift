@@ -40,7 +40,10 @@ public struct CheckReport: Sendable {
         buffer.append(text: "\(exploration.executions) executions\n")
         guard withSteps else { return }
         if let counterexample = exploration.counterexample {
-            buffer.append(text: "\(counterexample)\n")
+            let lift = outcome.lifted.map { " --lift \($0.name)" } ?? ""
+            buffer.append(text: counterexample.table)
+            buffer.append(
+                text: "\nreplay: pagewalk check \(outcome.scenario)\(lift) --replay \(counterexample.schedule)\n")
         } else if !outcome.isExpected {
             buffer.append(text: "\(exploration)\n")
         }

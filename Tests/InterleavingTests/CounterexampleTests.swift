@@ -65,16 +65,105 @@ private func lostUpdate(_ execution: Execution) throws {
         let found = try #require(result.counterexample)
         #expect(
             found.description == """
-                step │ one             │ other           │ where
-                ─────┼─────────────────┼─────────────────┼──────
-                   1 │ load count → 0  │                 │ Module/File.swift:10  [readBeforeWrite]
-                   2 │                 │ load count → 0  │ Module/File.swift:10  [readBeforeWrite]
-                   3 │                 │ store count ← 1 │ Module/File.swift:11
-                   4 │ store count ← 1 │                 │ Module/File.swift:11
+                step │ one             │ other           │ rule            │ where
+                ─────┼─────────────────┼─────────────────┼─────────────────┼─────────────────────
+                   1 │ load count → 0  │                 │ readBeforeWrite │ Module/File.swift:10
+                   2 │                 │ load count → 0  │ readBeforeWrite │ Module/File.swift:10
+                   3 │                 │ store count ← 1 │                 │ Module/File.swift:11
+                   4 │ store count ← 1 │                 │                 │ Module/File.swift:11
                 violated: no increment is lost (Module/File.swift:14)
                 replay: 0,1x2,0
                 """)
     }
+
+    @Test func `columns that have nothing in them are left out`() throws {
+        let result = Explorer().explore { execution in
+            execution.spawn(named: "only") {
+                try execution.step(Access(.write, ObjectID(1), fileID: "", line: 0), "one step")
+                try execution.violate("never", fileID: "Module/File.swift", line: 3)
+            }
+        }
+        #expect(
+            try #require(result.counterexample).table == """
+                step │ only
+                ─────┼─────────
+                   1 │ one step
+                violated: never (Module/File.swift:3)
+                """)
+    }
+
+    @Test func `a table that would be too wide names the thread of each step`() throws {
+        let result = Explorer().explore { execution in
+            for name in ["one", "two", "three"] {
+                execution.spawn(named: name) {
+                    let access = Access(.write, ObjectID(1), rule: "rule", fileID: "Module/File.swift", line: 3)
+                    try execution.step(access, String(repeating: name, count: 20))
+                }
+            }
+            execution.atEnd { try execution.violate("never", fileID: "Module/File.swift", line: 4) }
+        }
+        let rows = try #require(result.counterexample).table.split(separator: "\n")
+        #expect(rows[0].hasPrefix("step │ thread │ what "))
+        #expect(rows[0].hasSuffix(" │ rule │ where"))
+        #expect(rows[2].hasPrefix("   1 │ one    │ oneone"))
+        #expect(rows.allSatisfy { $0.count <= 160 })
+    }
+
+    @Test func `what is asked between two steps of a thread belongs to its next step`() throws {
+        let result = Explorer().explore { execution in
+            func step(_ object: UInt64, _ rule: StaticString = "") throws {
+                try execution.step(Access(.write, ObjectID(object), rule: rule, fileID: "M/F", line: 1), "step")
+            }
+            execution.spawn {
+                try step(1)
+                for rule in ["first", "second", "first"] { execution.nextStep(belongsTo: rule) }
+                try step(1, "own")
+                try step(1)
+            }
+            execution.spawn { try step(2) }
+            execution.atEnd { try execution.violate("never") }
+        }
+        let found = try #require(result.counterexample)
+        #expect(found.steps.filter { $0.thread == 0 }.map(\.rule) == ["", "own, first, second", ""])
+        #expect(found.steps.filter { $0.thread == 1 }.map(\.rule) == [""])
+    }
+
+    // What a stack tells is not read on Darwin.
+    #if !canImport(Darwin)
+        @Test func `what a transparent module announces is shown at the line that asked for it`() throws {
+            func step(_ execution: Execution) throws {
+                try execution.step(Access(.write, ObjectID(1), fileID: "Glass/Pane.swift", line: 1), "step")
+            }
+            let asked = UInt(#line - 2)
+            let result = Explorer().explore { execution in
+                execution.transparentModules = ["Glass", "InterleavingTests"]
+                execution.spawn {
+                    try step(execution)
+                    try execution.violate("never", fileID: "Glass/Pane.swift", line: 2)
+                }
+            }
+            // Nothing is outside the modules: the innermost line of the last.
+            let found = try #require(result.counterexample)
+            #expect(found.steps[0].fileID == "InterleavingTests/CounterexampleTests.swift")
+            #expect(found.steps[0].line == asked)
+            #expect(found.property == "never (InterleavingTests/CounterexampleTests.swift:\(asked + 7))")
+        }
+
+        @Test func `a wait that a transparent module announces is shown there as well`() throws {
+            let result = Explorer().explore { execution in
+                execution.transparentModules = ["Glass"]
+                execution.spawn(named: "waiter") {
+                    let access = Access(.wait, ObjectID(7), fileID: "Glass/Pane.swift", line: 1)
+                    try execution.wait(access, until: { false }, "wait")
+                }
+            }
+            let found = try #require(result.counterexample)
+            let line = UInt(#line - 4)
+            #expect(
+                found.property
+                    == "deadlock: waiter waits on object 7 (InterleavingTests/CounterexampleTests.swift:\(line))")
+        }
+    #endif
 
     @Test(arguments: ["", "0", "0x3,1,c2,0", "c0,c1", "63x2"])
     func `schedules read back as they print`(text: String) throws {

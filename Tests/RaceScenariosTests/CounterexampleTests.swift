@@ -1,0 +1,76 @@
+import Foundation
+import Interleaving
+import RaceScenarios
+import TableMemory
+import Testing
+
+/// The line of source that a step names, from nothing but the step; and with two lines before it, where a long call may begin.
+private func source(of step: Step) throws -> (line: String, statement: String) {
+    let sources = URL(fileURLWithPath: #filePath)
+        .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+        .appendingPathComponent("Sources")
+    let text = try String(contentsOf: sources.appendingPathComponent(step.fileID), encoding: .utf8)
+    let lines = text.split(separator: "\n", omittingEmptySubsequences: false).prefix(Int(step.line))
+    try #require(lines.count == Int(step.line), "\(step)")
+    return (String(lines[lines.count - 1]), lines.suffix(3).joined(separator: "\n"))
+}
+
+private func counterexample(of name: String, without rule: String) throws -> Counterexample {
+    let scenario = try #require(Scenario.all.first { $0.name == name })
+    let lifted = try #require(scenario.rules.first { "\($0.name)" == rule })
+    return try #require(scenario.explore(lifting: lifted).exploration.counterexample)
+}
+
+@Suite("A counterexample of a scenario")
+struct CounterexampleTests {
+    @Test("shows what a lifted rule would have done at the step that is taken instead")
+    func liftedRule() throws {
+        let found = try counterexample(of: "frame-freed-while-pinned", without: "pinOnlyLiveFrame")
+        let step = try #require(found.steps.first { $0.rule == "without pinOnlyLiveFrame" }, "\(found)")
+        #expect(found.threads[step.thread] == "walker")
+        #expect(step.label.hasPrefix("add 0x"))
+        #expect(found.steps.filter { $0.rule.contains("pinOnlyLiveFrame") } == [step])
+        let row = try #require(found.table.split(separator: "\n").first { $0.contains(step.rule) })
+        #expect(row.contains("│ without pinOnlyLiveFrame │"))
+    }
+
+    @Test("shows the rules in force at the steps that they guard, and at no step of another thread")
+    func ruleInForce() throws {
+        let found = try counterexample(of: "block-reused-while-pinned", without: "forgetBlockBeforeReuse")
+        let pinned = found.steps.filter { $0.rule == "pinOnlyLiveFrame" }
+        #expect(!pinned.isEmpty)
+        for step in pinned {
+            #expect(found.threads[step.thread] == "walker")
+            #expect(step.label.hasPrefix("add unless zero 0x"))
+        }
+    }
+
+    // What a stack tells is not read on Darwin; and functions that are inlined into another module keep no lines.
+    #if DEBUG && !canImport(Darwin)
+        @Test("names the protocol's own line for a step")
+        func protocolLine() throws {
+            let found = try counterexample(of: "frame-freed-while-pinned", without: "pinOnlyLiveFrame")
+            let taken = try #require(found.steps.first { $0.rule == "without pinOnlyLiveFrame" })
+            #expect(taken.fileID == "VirtualMemory/FrameReferences.swift")
+            #expect(try source(of: taken).line.contains("memory.add(count, to: references"))
+            let dropped = try #require(found.steps.first { found.threads[$0.thread] == "owner" })
+            #expect(dropped.fileID == "VirtualMemory/FrameReferences.swift")
+            #expect(try source(of: dropped).line.contains("memory.add(0 &- count"))
+        }
+
+        @Test(
+            "names a line outside the machine that explores, for every step and for the violation",
+            arguments: Scenario.all)
+        func everyLine(_ scenario: Scenario) throws {
+            for rule in scenario.rules {
+                let found = try #require(scenario.explore(lifting: rule).exploration.counterexample)
+                for step in found.steps {
+                    #expect(!step.fileID.isEmpty && step.function.isEmpty, "\(step)")
+                    #expect(!step.fileID.hasPrefix("ExploredMemory/") && !step.fileID.hasPrefix("TableMemory/"))
+                    #expect(try source(of: step).statement.contains("try "), "\(step)")
+                }
+                #expect(!found.property.contains("ExploredMachine.swift"))
+            }
+        }
+    #endif
+}
