@@ -18,6 +18,7 @@ let package = Package(
                 .product(name: "TableMemory", package: "swift-pagewalk"),
                 .product(name: "PageTableWalk", package: "swift-pagewalk"),
                 .product(name: "HostMemory", package: "swift-pagewalk"),
+                .product(name: "VirtualMemory", package: "swift-pagewalk"),
             ]),
         .executableTarget(
             name: "interleaving-benchmarks",

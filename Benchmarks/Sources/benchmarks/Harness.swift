@@ -7,6 +7,8 @@ struct Pair {
     let unit: String
     /// Units of work in one run of either side.
     let count: Int
+    /// Before each round of either side; not measured.
+    var prepare: () throws -> Void = {}
     let swift: () throws -> UInt64
     let c: () -> UInt64
 }
@@ -34,6 +36,7 @@ extension Pair {
         var leastC = UInt64.max
         // The first round warms caches and is not counted.
         for round in 0...repetitions {
+            try prepare()
             let start = measure_thread_nanoseconds()
             let answerInC = c()
             let middle = measure_thread_nanoseconds()

@@ -76,6 +76,7 @@ do {
     try measureWalks(options)
     try measureTranslationsInSections(options)
     try measureSharedWords(options)
+    try measureLiveSpaces(options)
     try measureDump(options)
 } catch {
     FileHandle.standardError.write(Data("benchmarks: \(error)\n".utf8))
