@@ -107,7 +107,7 @@ extension AddressSpace {
         var level = Format.fixedTopLevel ?? tree.topLevel
         var table = tree.table
         var index = Int(truncatingIfNeeded: (address.rawValue & tree.addressMask) &>> format.shift(level))
-        var rights: Rights = .all
+        var pathBits: UInt64 = .max
         if Format.fixedTopLevel == nil && !tree.limits.contains(index) {
             return .unmapped(Fault(reason: .notPresent, level: level, entry: Entry(0)))
         }
@@ -117,14 +117,14 @@ extension AddressSpace {
             observer.loaded(entry, at: EntryPosition(table: table, index: index, level: level))
             switch format.shape(of: entry, at: level) {
             case .leaf:
-                rights.formIntersection(format.rights(of: entry, at: level))
+                let rights = format.rights(ofPath: pathBits & format.pathBits(of: entry, at: level))
                 return .mapped(
                     Mapping(
                         physical: format.physical(of: entry, at: level, for: address), leaf: entry, level: level,
                         rights: format.effectiveRights(rights)))
             case .table:
                 if level == .leafTable { return .unmapped(Fault(reason: .malformed, level: level, entry: entry)) }
-                rights.formIntersection(format.rights(of: entry, at: level))
+                pathBits &= format.pathBits(of: entry, at: level)
                 let limits = format.limits(below: entry, at: level)
                 table = format.table(of: entry, at: level)
                 level = level.below

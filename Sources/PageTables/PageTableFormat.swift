@@ -48,6 +48,10 @@ public protocol PageTableFormat: Sendable {
 
     /// The rights that this entry alone leaves: a walker intersects them along its path.
     func rights(of entry: Entry, at level: Level) -> Rights
+    /// What of an entry decides the rights along a path, as bits of which a walker keeps those that all entries have.
+    func pathBits(of entry: Entry, at level: Level) -> UInt64
+    /// The intersection of the rights of entries whose path bits were combined.
+    func rights(ofPath bits: UInt64) -> Rights
     /// The last step of combining rights: rules that look at the whole.
     func effectiveRights(_ intersection: Rights) -> Rights
     /// What a leaf says about its page, with the rights of this entry alone.
@@ -112,7 +116,12 @@ extension PageTableFormat {
         IndexLimits(first: 0, last: entryCount(level.below) &- 1)
     }
 
-    /// Whether `limits(below:at:)` ever leaves something out.
+    @inlinable
+    public func pathBits(of entry: Entry, at level: Level) -> UInt64 { UInt64(rights(of: entry, at: level).rawValue) }
+
+    @inlinable
+    public func rights(ofPath bits: UInt64) -> Rights { Rights(rawValue: UInt8(truncatingIfNeeded: bits)) }
+
     @inlinable
     public func effectiveRights(_ intersection: Rights) -> Rights { intersection }
 

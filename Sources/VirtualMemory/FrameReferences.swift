@@ -65,33 +65,66 @@ public struct FrameReferences: Sendable {
 
     /// As `take`, for pins, which are references as well: one update for a single frame, two for a large block.
     @inlinable
+    @inline(__always)
     public func takePins<Memory: SharedMemory>(
         _ count: UInt32 = 1, on frame: Frame, in memory: borrowing Memory
     ) throws(Memory.Failure) -> Frame? { try take(count, asPins: true, on: frame, in: memory) }
 
+    /// What is taken of a single frame nearly always succeeds at once; the rest is out of line, so that it costs nothing.
     @inlinable
     @inline(__always)
     func take<Memory: SharedMemory>(
         _ count: UInt32, asPins: Bool, on frame: Frame, in memory: borrowing Memory
     ) throws(Memory.Failure) -> Frame? {
         let own = map.descriptor(of: frame)
-        while true {
-            let block = FrameBlock(rawValue: try memory.load(own.block, .acquire))
-            let head = block.head(of: frame)
-            guard map.contains(head) else { return nil }
-            let counts = map.descriptor(of: head)
-            let amount = asPins && !block.isLarge ? count &* Self.bias : count
-            guard try raise(counts.references, by: amount, in: memory) else { return nil }
-            var isStill = true
-            if memory.enforces(.recheckHeadAfterPin) {
-                isStill = try memory.load(own.block, .acquire) == block.rawValue
-            }
-            if isStill {
-                if asPins && block.isLarge { _ = try memory.add(count, to: counts.pins, .full) }
-                return head
-            }
-            try drop(amount, on: head, in: memory)
+        let block = FrameBlock(rawValue: try memory.load(own.block, .acquire))
+        if block.isLarge { return try takeOfLarge(count, asPins: asPins, on: frame, in: memory) }
+        let amount = asPins ? count &* Self.bias : count
+        guard try raise(own.references, by: amount, in: memory) else { return nil }
+        if try isStill(block, own, in: memory) { return frame }
+        return try takeAgain(count, asPins: asPins, on: frame, instead: amount, in: memory)
+    }
+
+    @inlinable
+    @inline(never)
+    func takeAgain<Memory: SharedMemory>(
+        _ count: UInt32, asPins: Bool, on frame: Frame, instead amount: UInt32, in memory: borrowing Memory
+    ) throws(Memory.Failure) -> Frame? {
+        try drop(amount, on: frame, in: memory)
+        return try take(count, asPins: asPins, on: frame, in: memory)
+    }
+
+    @inlinable
+    @inline(never)
+    func takeOfLarge<Memory: SharedMemory>(
+        _ count: UInt32, asPins: Bool, on frame: Frame, in memory: borrowing Memory
+    ) throws(Memory.Failure) -> Frame? {
+        let own = map.descriptor(of: frame)
+        let block = FrameBlock(rawValue: try memory.load(own.block, .acquire))
+        guard block.isLarge else { return try take(count, asPins: asPins, on: frame, in: memory) }
+        let head = block.head(of: frame)
+        guard map.contains(head) else { return nil }
+        let counts = map.descriptor(of: head)
+        guard try raise(counts.references, by: count, in: memory) else { return nil }
+        guard try isStill(block, own, in: memory) else {
+            try drop(count, on: head, in: memory)
+            return try take(count, asPins: asPins, on: frame, in: memory)
         }
+        if asPins { _ = try memory.add(count, to: counts.pins, .full) }
+        return head
+    }
+
+    /// Step 3.
+    @inlinable
+    @inline(__always)
+    func isStill<Memory: SharedMemory>(
+        _ block: FrameBlock, _ own: FrameDescriptor, in memory: borrowing Memory
+    ) throws(Memory.Failure) -> Bool {
+        var isStill = true
+        if memory.enforces(.recheckHeadAfterPin) {
+            isStill = try memory.load(own.block, .acquire) == block.rawValue
+        }
+        return isStill
     }
 
     /// - Returns: False if the references were zero, and then they still are.

@@ -7,9 +7,16 @@ struct LeafEncoding<Format: WritableFormat> {
     let format: Format
     @usableFromInline
     var attributes: EntryAttributes?
-    /// By level, the leaf of address 0; `nil` where the level has none.
+    // By level, the leaf of address 0; zero where the level has none. Words of their own: a tuple or an array would be copied
+    // for each page.
     @usableFromInline
-    var leaves: (UInt64?, UInt64?, UInt64?, UInt64?, UInt64?) = (nil, nil, nil, nil, nil)
+    var page: UInt64 = 0
+    @usableFromInline
+    var leaf1: UInt64 = 0
+    @usableFromInline
+    var leaf2: UInt64 = 0
+    @usableFromInline
+    var leaf3: UInt64 = 0
 
     @inlinable
     init(_ format: Format) { self.format = format }
@@ -26,26 +33,29 @@ struct LeafEncoding<Format: WritableFormat> {
     @inline(never)
     mutating func encode(_ wanted: EntryAttributes) throws(EncodingError) {
         attributes = nil
-        func leaf(_ level: Int) throws(EncodingError) -> UInt64? {
-            guard level <= format.topLevels.upperBound.rawValue, format.canMapLeaf(Level(level)) else { return nil }
+        func leaf(_ level: Int) throws(EncodingError) -> UInt64 {
+            guard level <= format.topLevels.upperBound.rawValue, format.canMapLeaf(Level(level)) else { return 0 }
             let size = PageSize(log2Bytes: Int(format.shift(Level(level))))
             return try format.leaf(PhysicalAddress(0), size, wanted, at: Level(level)).rawValue
         }
-        func large(_ level: Int) -> UInt64? {
-            do throws(EncodingError) { return try leaf(level) } catch { return nil }
+        func large(_ level: Int) -> UInt64 {
+            do throws(EncodingError) { return try leaf(level) } catch { return 0 }
         }
-        leaves = (try leaf(0), large(1), large(2), large(3), large(4))
+        (page, leaf1, leaf2, leaf3) = (try leaf(0), large(1), large(2), large(3))
         attributes = wanted
     }
 
+    /// The bits of a leaf; `nil` where the level has none.
     @inlinable
     func leaf(at level: Level) -> UInt64? {
-        switch level.rawValue {
-        case 0: leaves.0
-        case 1: leaves.1
-        case 2: leaves.2
-        case 3: leaves.3
-        default: leaves.4
-        }
+        let bits =
+            switch level.rawValue {
+            case 0: page
+            case 1: leaf1
+            case 2: leaf2
+            case 3: leaf3
+            default: 0 as UInt64
+            }
+        return bits == 0 ? nil : bits
     }
 }

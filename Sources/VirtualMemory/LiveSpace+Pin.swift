@@ -55,9 +55,7 @@ extension LiveSpace {
             let root = try Structure.loadRoot(words, lock.memory)
             let isCovered = format.covers(VirtualRange(first: address, last: address), topLevel: root.topLevel)
             if isCovered, let found = try leaf(of: address, cameFrom: address, root, in: lock),
-                access.isAllowed(
-                    by: format.effectiveRights(
-                        found.rights.intersection(format.rights(of: found.entry, at: found.level))))
+                allows(access, found)
             {
                 let end = format.last(of: found.entry, at: found.level, from: address, limit: range.last)
                 let physical = format.physical(of: found.entry, at: found.level, for: address)

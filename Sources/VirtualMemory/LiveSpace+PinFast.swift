@@ -52,9 +52,9 @@ struct FoundLeaf {
     let table: PhysicalAddress
     @usableFromInline
     let level: Level
-    /// What the entries above allow.
+    /// What decides the rights of the entries above.
     @usableFromInline
-    let rights: Rights
+    let pathBits: UInt64
     /// The entry that led to the table, and where it is; of no meaning if the table is the top.
     @usableFromInline
     let upper: Entry
@@ -65,14 +65,14 @@ struct FoundLeaf {
 
     @inlinable
     init(
-        entry: Entry, place: PhysicalAddress, table: PhysicalAddress, level: Level, rights: Rights, upper: Entry,
+        entry: Entry, place: PhysicalAddress, table: PhysicalAddress, level: Level, pathBits: UInt64, upper: Entry,
         upperPlace: PhysicalAddress, hasUpper: Bool
     ) {
         self.entry = entry
         self.place = place
         self.table = table
         self.level = level
-        self.rights = rights
+        self.pathBits = pathBits
         self.upper = upper
         self.upperPlace = upperPlace
         self.hasUpper = hasUpper
@@ -93,7 +93,7 @@ extension LiveSpace {
         let end = VirtualAddress(address.rawValue | (format.pageBytes &- 1))
         let range = VirtualRange(first: address, last: end)
         let root = try Structure.loadRoot(words, section.memory)
-        if format.covers(range, topLevel: root.topLevel),
+        if format.covers(range, topLevel: Format.fixedTopLevel ?? root.topLevel),
             let found = try leaf(of: address, cameFrom: address, root, in: section),
             let pin = try pin(found, address, end, access, in: section)
         {
@@ -158,7 +158,7 @@ extension LiveSpace {
     ) throws(Section.Failure) -> FoundLeaf? {
         var level = Format.fixedTopLevel ?? root.topLevel
         var table = root.table
-        var rights: Rights = .all
+        var pathBits: UInt64 = .max
         var upper = Entry(0)
         var upperPlace = table
         var hasUpper = false
@@ -170,17 +170,23 @@ extension LiveSpace {
             switch format.shape(of: entry, at: level) {
             case .table where level > .leafTable:
                 let below = try Structure.descended(entry, from: place, format, section.memory)
-                rights.formIntersection(format.rights(of: below, at: level))
+                pathBits &= format.pathBits(of: below, at: level)
                 (upper, upperPlace, hasUpper) = (entry, place, true)
                 table = format.table(of: below, at: level)
                 level = level.below
             case .leaf:
                 return FoundLeaf(
-                    entry: entry, place: place, table: table, level: level, rights: rights, upper: upper,
+                    entry: entry, place: place, table: table, level: level, pathBits: pathBits, upper: upper,
                     upperPlace: upperPlace, hasUpper: hasUpper)
             default: return nil
             }
         }
+    }
+
+    /// Whether the whole path allows an access.
+    @inlinable
+    func allows(_ access: PageAccess, _ found: FoundLeaf) -> Bool {
+        format.allows(access, path: found.pathBits & format.pathBits(of: found.entry, at: found.level))
     }
 
     /// Pins what a leaf maps: steps 3 to 7.
@@ -190,8 +196,7 @@ extension LiveSpace {
         _ found: FoundLeaf, _ address: VirtualAddress, _ end: VirtualAddress, _ access: PageAccess,
         in section: borrowing Section
     ) throws(Section.Failure) -> Pin? {
-        let rights = found.rights.intersection(format.rights(of: found.entry, at: found.level))
-        guard access.isAllowed(by: format.effectiveRights(rights)) else { return nil }
+        guard allows(access, found) else { return nil }
         let physical = format.physical(of: found.entry, at: found.level, for: address)
         guard let frame = map.frame(of: physical) else { return nil }
         let bytes = end.rawValue &- address.rawValue
@@ -206,10 +211,17 @@ extension LiveSpace {
             isStill = try section.load(format, found.place) == found.entry
         }
         guard isStill else {
-            try references.unpin(pages, on: head, in: memory)
+            try giveBack(pages, head, in: memory)
             return nil
         }
         let range = PhysicalRange(first: physical, last: PhysicalAddress(physical.rawValue &+ bytes))
         return Pin(range: range, head: head, pages: pages)
     }
+
+    /// Step 7; rare, and out of the way.
+    @inlinable
+    @inline(never)
+    func giveBack<Memory: SharedMemory>(
+        _ pages: UInt32, _ head: Frame, in memory: borrowing Memory
+    ) throws(Memory.Failure) { try references.unpin(pages, on: head, in: memory) }
 }

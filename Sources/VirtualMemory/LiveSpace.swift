@@ -31,8 +31,12 @@ public final class LiveSpace<Format: WritableFormat, Structure: SpaceStructure>:
     let tables: TableAllocator<Structure>
     @usableFromInline
     let reclaimer: TableReclaimer
-    /// Use `withRegions`.
+    // Exclusive access is what the space's lock is for; the runtime's own check would be in every call.
+    @exclusivity(unchecked)
     var regions: RegionMap
+    @usableFromInline
+    @exclusivity(unchecked)
+    var hasRegions = false
 
     init(_ format: Format, _ references: FrameReferences, _ words: SpaceWords, _ policy: ReclaimPolicy) {
         self.format = format

@@ -6,9 +6,45 @@ extension SpaceEditor where Memory: SharedMemory {
     ///
     /// - Returns: Why nothing was mapped; `nil` if it was.
     @inlinable
+    @inline(__always)
     public mutating func map(
         _ range: VirtualRange, to physical: PhysicalAddress, _ attributes: EntryAttributes,
         largestLeaf: PageSize = PageSize(log2Bytes: 63)
+    ) throws(Memory.Failure) -> Refusal? {
+        if try mapBesideTheLast(range, physical, attributes) { return nil }
+        return try mapFromRoot(range, physical, attributes, largestLeaf)
+    }
+
+    /// Pages of the table that was changed last, with the attributes of the last ones and not frames of the map: what whoever
+    /// maps page by page does nearly always.
+    ///
+    /// - Returns: False if it is not that case, and nothing is mapped.
+    @inlinable
+    @inline(__always)
+    func mapBesideTheLast(
+        _ range: VirtualRange, _ physical: PhysicalAddress, _ attributes: EntryAttributes
+    ) throws(Memory.Failure) -> Bool {
+        let last = physical.rawValue &+ (range.last.rawValue &- range.first.rawValue)
+        let pageMask = space.format.pageBytes &- 1
+        guard isInRecentTable(range), encoding.attributes == attributes,
+            (range.first.rawValue | ~range.last.rawValue | physical.rawValue) & pageMask == 0,
+            last >= physical.rawValue, !space.map.overlaps(physical, PhysicalAddress(last)),
+            fits(PhysicalAddress(last & ~pageMask))
+        else { return false }
+        let job = MapJob(
+            delta: physical.rawValue &- range.first.rawValue, largestLeaf: PageSize(log2Bytes: 0), countsFrames: false)
+        guard let stop = try mapPages(job, recentTable, range.first, range.last) else { return true }
+        if stop.address > range.first {
+            let end = VirtualAddress(stop.address.rawValue &- 1)
+            try unmapPages(recentTable, range.first, end, mapsFrames: recentMapsFrames)
+        }
+        return false
+    }
+
+    @inlinable
+    @inline(never)
+    mutating func mapFromRoot(
+        _ range: VirtualRange, _ physical: PhysicalAddress, _ attributes: EntryAttributes, _ largestLeaf: PageSize
     ) throws(Memory.Failure) -> Refusal? {
         let format = space.format
         let offsetMask = format.pageBytes &- 1
@@ -17,7 +53,14 @@ extension SpaceEditor where Memory: SharedMemory {
             lastPhysical >= physical.rawValue
         else { return .invalidRange(range) }
         do throws(EncodingError) { try encoding.use(attributes) } catch { return .notExpressible(error) }
-        if let wide = tooWide(PhysicalAddress(lastPhysical & ~offsetMask)) { return .notExpressible(wide) }
+        let lastPage = PhysicalAddress(lastPhysical & ~offsetMask)
+        guard fits(lastPage) else {
+            let size = PageSize(log2Bytes: Int(format.log2FrameBytes))
+            return .notExpressible(EncodingError(content: .leaf(lastPage, size), level: .leafTable))
+        }
+        let job = MapJob(
+            delta: physical.rawValue &- range.first.rawValue, largestLeaf: largestLeaf,
+            countsFrames: space.map.overlaps(physical, PhysicalAddress(lastPhysical)))
         var root = try Structure.loadRoot(space.words, memory)
         if !format.covers(range, topLevel: root.topLevel) {
             switch try space.grow(toCover: range, in: memory) {
@@ -25,34 +68,33 @@ extension SpaceEditor where Memory: SharedMemory {
             case .failure(let refusal): return refusal
             }
         }
-        let job = MapJob(
-            delta: physical.rawValue &- range.first.rawValue, largestLeaf: largestLeaf,
-            countsFrames: space.map.overlaps(physical, PhysicalAddress(lastPhysical)))
         let level = Format.fixedTopLevel ?? root.topLevel
         guard let stop = try map(job, root.table, level, range.first, range.last) else { return nil }
         // What was mapped before the refusal goes again.
         if stop.address > range.first {
-            let done = VirtualRange(first: range.first, last: VirtualAddress(stop.address.rawValue &- 1))
-            try unmapEntries(root.table, level, done.first, done.last)
+            try unmapEntries(root.table, level, range.first, VirtualAddress(stop.address.rawValue &- 1))
         }
-        return stop.refusal
+        return stop.isOutOfMemory ? .outOfMemory : .alreadyMapped(stop.address)
     }
 
-    /// The highest page's address, if a leaf cannot hold it.
+    /// Whether a leaf can hold the address of a page.
     @inlinable
-    func tooWide(_ page: PhysicalAddress) -> EncodingError? {
-        let leaf = Entry((encoding.leaf(at: .leafTable) ?? 0) | space.format.addressBits(page, at: .leafTable))
-        if space.format.physical(of: leaf, at: .leafTable, for: VirtualAddress(0)) == page { return nil }
-        let size = PageSize(log2Bytes: Int(space.format.log2FrameBytes))
-        return EncodingError(content: .leaf(page, size), level: .leafTable)
+    @inline(__always)
+    func fits(_ page: PhysicalAddress) -> Bool {
+        let leaf = Entry(encoding.page | space.format.addressBits(page, at: .leafTable))
+        return space.format.physical(of: leaf, at: .leafTable, for: VirtualAddress(0)) == page
     }
 
     /// - Returns: Where and why it stopped; `nil` if all of it is mapped.
     @inlinable
-    func map(
+    mutating func map(
         _ job: MapJob, _ table: PhysicalAddress, _ level: Level, _ first: VirtualAddress, _ last: VirtualAddress
     ) throws(Memory.Failure) -> MapJob.Stop? {
-        if level == .leafTable { return try mapPages(job, table, first, last) }
+        if level == .leafTable {
+            if job.countsFrames { try space.setMapsFrames(table, in: memory) }
+            remember(table, for: first, mapsFrames: try space.mapsFrames(table, in: memory))
+            return try mapPages(job, table, first, last)
+        }
         let format = space.format
         let mask = format.offsetMask(level)
         var address = first
@@ -69,11 +111,11 @@ extension SpaceEditor where Memory: SharedMemory {
                     try memory.store(leaf, format, at: place, .release)
                 } else {
                     below = try space.newTable(level.below, in: memory)
-                    guard let below else { return MapJob.Stop(address: address, refusal: .outOfMemory) }
+                    guard let below else { return MapJob.Stop(address: address, isOutOfMemory: true) }
                     try memory.store(space.tableEntry(below, at: level), format, at: place, .release)
                 }
             case .table: below = format.table(of: entry, at: level)
-            case .leaf, .malformed: return MapJob.Stop(address: address, refusal: .alreadyMapped(address))
+            case .leaf, .malformed: return MapJob.Stop(address: address, isOutOfMemory: false)
             }
             if let below, let stop = try map(job, below, level.below, address, end) { return stop }
             if end == last { return nil }
@@ -109,15 +151,13 @@ extension SpaceEditor where Memory: SharedMemory {
     ) throws(Memory.Failure) -> MapJob.Stop? {
         let format = space.format
         let pageBytes = format.pageBytes
-        let bits = encoding.leaf(at: .leafTable) ?? 0
-        if job.countsFrames { try setMapsFrames(job, table) }
+        let bits = encoding.page
         var place = space.place(format.index(of: first, at: .leafTable), of: table).rawValue
         var address = first.rawValue
         while true {
             let old = try memory.load(format, PhysicalAddress(place))
             guard format.shape(of: old, at: .leafTable) == .invalid else {
-                let address = VirtualAddress(address)
-                return MapJob.Stop(address: address, refusal: .alreadyMapped(address))
+                return MapJob.Stop(address: VirtualAddress(address), isOutOfMemory: false)
             }
             let page = PhysicalAddress(address &+ job.delta)
             if job.countsFrames, let frame = space.map.frame(of: page) {
@@ -156,17 +196,18 @@ struct MapJob {
         self.countsFrames = countsFrames
     }
 
+    /// The first address that is not mapped, and why: there is no memory, or something is mapped there already.
     @usableFromInline
     struct Stop {
         @usableFromInline
         let address: VirtualAddress
         @usableFromInline
-        let refusal: Refusal
+        let isOutOfMemory: Bool
 
         @inlinable
-        init(address: VirtualAddress, refusal: Refusal) {
+        init(address: VirtualAddress, isOutOfMemory: Bool) {
             self.address = address
-            self.refusal = refusal
+            self.isOutOfMemory = isOutOfMemory
         }
     }
 }
@@ -199,6 +240,7 @@ extension SpaceEditor {
         if let overlap = space.regions.firstOverlap(range) { return .alreadyMapped(overlap) }
         if case .failure(let refusal) = try space.grow(toCover: range, in: memory) { return refusal }
         space.regions.insert(region)
+        space.hasRegions = true
         return nil
     }
 }

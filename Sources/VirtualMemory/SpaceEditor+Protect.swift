@@ -11,7 +11,7 @@ extension SpaceEditor where Memory: SharedMemory {
         if let refusal = inexpressible(rights) { return refusal }
         if root.isBeyond { return nil }
         if let refusal = try splitEnds(of: range, root.value) { return refusal }
-        changeRegions(range, rights)
+        if space.hasRegions { changeRegions(range, rights) }
         try protectEntries(
             root.value.table, Format.fixedTopLevel ?? root.value.topLevel, range.first, range.last, rights)
         return nil
@@ -28,7 +28,6 @@ extension SpaceEditor where Memory: SharedMemory {
 
     @usableFromInline
     mutating func changeRegions(_ range: VirtualRange, _ rights: Rights) {
-        if space.regions.regions.isEmpty { return }
         space.regions.change(range) { attributes in
             var changed = attributes
             changed.rights = rights

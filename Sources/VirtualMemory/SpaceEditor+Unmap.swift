@@ -6,21 +6,43 @@ extension SpaceEditor where Memory: SharedMemory {
     ///
     /// - Returns: Why nothing was unmapped; `nil` if it was.
     @inlinable
+    @inline(__always)
     public mutating func unmap(_ range: VirtualRange) throws(Memory.Failure) -> Refusal? {
+        if isInRecentTable(range), !isWholeTable(range), isOfPages(range), !space.hasRegions {
+            try unmapPages(recentTable, range.first, range.last, mapsFrames: recentMapsFrames)
+            return nil
+        }
+        return try unmapFromRoot(range)
+    }
+
+    @inlinable
+    @inline(never)
+    mutating func unmapFromRoot(_ range: VirtualRange) throws(Memory.Failure) -> Refusal? {
         guard let root = try root(for: range) else { return .invalidRange(range) }
         if root.isBeyond { return nil }
         if let refusal = try splitEnds(of: range, root.value) { return refusal }
-        forgetRegions(range)
+        if space.hasRegions { forgetRegions(range) }
         try unmapEntries(
             root.value.table, Format.fixedTopLevel ?? root.value.topLevel, range.first, range.last)
         return nil
+    }
+
+    @inlinable
+    func isOfPages(_ range: VirtualRange) -> Bool {
+        (range.first.rawValue | ~range.last.rawValue) & (space.format.pageBytes &- 1) == 0
+    }
+
+    /// Whether a range that one leaf table maps is all that it maps: the table goes then.
+    @inlinable
+    func isWholeTable(_ range: VirtualRange) -> Bool {
+        range.last.rawValue &- range.first.rawValue == space.format.offsetMask(Level(1))
     }
 
     /// The root, if a range is of whole pages and some space of the format translates it. `isBeyond` if this one does not yet.
     @inlinable
     func root(for range: VirtualRange) throws(Memory.Failure) -> (value: SpaceRoot, isBeyond: Bool)? {
         let format = space.format
-        guard (range.first.rawValue | ~range.last.rawValue) & (format.pageBytes &- 1) == 0 else { return nil }
+        guard isOfPages(range) else { return nil }
         let root = try Structure.loadRoot(space.words, memory)
         if format.covers(range, topLevel: root.topLevel) { return (root, false) }
         return format.covers(range, topLevel: format.topLevels.upperBound) ? (root, true) : nil
@@ -28,7 +50,8 @@ extension SpaceEditor where Memory: SharedMemory {
 
     @usableFromInline
     mutating func forgetRegions(_ range: VirtualRange) {
-        if !space.regions.regions.isEmpty { space.regions.remove(range) }
+        space.regions.remove(range)
+        space.hasRegions = !space.regions.regions.isEmpty
     }
 
     /// Unmaps entries none of which reaches beyond the range.
@@ -36,7 +59,11 @@ extension SpaceEditor where Memory: SharedMemory {
     mutating func unmapEntries(
         _ table: PhysicalAddress, _ level: Level, _ first: VirtualAddress, _ last: VirtualAddress
     ) throws(Memory.Failure) {
-        if level == .leafTable { return try unmapPages(table, first, last) }
+        if level == .leafTable {
+            let mapsFrames = try space.mapsFrames(table, in: memory)
+            remember(table, for: first, mapsFrames: mapsFrames)
+            return try unmapPages(table, first, last, mapsFrames: mapsFrames)
+        }
         let format = space.format
         let mask = format.offsetMask(level)
         var address = first
@@ -65,11 +92,10 @@ extension SpaceEditor where Memory: SharedMemory {
 
     @inlinable
     func unmapPages(
-        _ table: PhysicalAddress, _ first: VirtualAddress, _ last: VirtualAddress
+        _ table: PhysicalAddress, _ first: VirtualAddress, _ last: VirtualAddress, mapsFrames: Bool
     ) throws(Memory.Failure) {
         let format = space.format
         let empty = format.emptyEntry(at: .leafTable)
-        let mapsFrames = try space.mapsFrames(table, in: memory)
         var place = space.place(format.index(of: first, at: .leafTable), of: table).rawValue
         var left = (last.rawValue &- first.rawValue) &>> UInt64(format.log2FrameBytes)
         while true {
@@ -119,6 +145,7 @@ extension SpaceEditor where Memory: SharedMemory {
 
     @usableFromInline
     mutating func addToBatch(_ table: PhysicalAddress, _ level: Level) throws(Memory.Failure) {
+        forgetRecentTable()
         try unlinked.add(table, log2Bytes: space.format.log2TableBytes(level), in: memory)
     }
 
@@ -135,6 +162,7 @@ extension SpaceEditor where Memory: SharedMemory {
     @usableFromInline
     mutating func unlinkRoot() throws(Memory.Failure) {
         space.regions = RegionMap()
+        space.hasRegions = false
         let root = try Structure.loadRoot(space.words, memory)
         try unlink(root.table, root.topLevel)
         try memory.store(0, to: space.words.root, .release)
@@ -144,6 +172,7 @@ extension SpaceEditor where Memory: SharedMemory {
 extension LiveSpace {
     /// Whether entries of a table may map frames of the map.
     @inlinable
+    @inline(__always)
     func mapsFrames<Memory: SharedMemory>(
         _ table: PhysicalAddress, in memory: borrowing Memory
     ) throws(Memory.Failure) -> Bool {

@@ -19,6 +19,14 @@ public struct SpaceEditor<Format: WritableFormat, Structure: SpaceStructure, Mem
     var unlinked: UnlinkedTables<Structure>
     @usableFromInline
     var encoding: LeafEncoding<Format>
+    /// The leaf table that was changed last, and the first address that it maps: neighbouring pages need no walk from the
+    /// root. An address that no table maps first where there is none.
+    @usableFromInline
+    var recentTable = PhysicalAddress(0)
+    @usableFromInline
+    var recentStart: UInt64 = 1
+    @usableFromInline
+    var recentMapsFrames = false
 
     @inlinable
     init(_ space: LiveSpace<Format, Structure>, _ memory: Memory) {
@@ -27,6 +35,29 @@ public struct SpaceEditor<Format: WritableFormat, Structure: SpaceStructure, Mem
         unlinked = UnlinkedTables(space.tables, space.reclaimer)
         encoding = LeafEncoding(space.format)
     }
+}
+
+extension SpaceEditor {
+    /// Whether the leaf table that was changed last maps all of a range.
+    @inlinable
+    @inline(__always)
+    func isInRecentTable(_ range: VirtualRange) -> Bool {
+        let mask = ~space.format.offsetMask(Level(1))
+        return range.first.rawValue & mask == recentStart && range.last.rawValue & mask == recentStart
+    }
+
+    @inlinable
+    mutating func remember(
+        _ table: PhysicalAddress, for address: VirtualAddress, mapsFrames: Bool
+    ) {
+        recentTable = table
+        recentMapsFrames = mapsFrames
+        recentStart = address.rawValue & ~space.format.offsetMask(Level(1))
+    }
+
+    /// To be called where a leaf table may go.
+    @inlinable
+    mutating func forgetRecentTable() { recentStart = 1 }
 }
 
 extension LiveSpace {

@@ -22,6 +22,8 @@ public protocol WritableFormat: PageTableFormat {
     func recordBits(at level: Level) -> UInt64
     /// Attributes of a page of unprivileged code.
     func attributes(_ protection: Protection) -> EntryAttributes
+    /// Whether the rights of a path allow an access: those of the user where the user has any, else those of the supervisor.
+    func allows(_ access: PageAccess, path bits: UInt64) -> Bool
 }
 
 extension WritableFormat {
@@ -38,6 +40,11 @@ extension WritableFormat {
     @inlinable
     public func attributes(_ protection: Protection) -> EntryAttributes {
         EntryAttributes(rights: protection.userRights)
+    }
+
+    @inlinable
+    public func allows(_ access: PageAccess, path bits: UInt64) -> Bool {
+        access.isAllowed(by: effectiveRights(rights(ofPath: bits)))
     }
 
     /// The index of an address in a table.

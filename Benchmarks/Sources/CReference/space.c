@@ -157,7 +157,6 @@ uint64_t space_pin_pages(space_reference *space, uint64_t address, uint64_t coun
     for (uint64_t i = 0; i < count; i++) {
         uint64_t physical = pin_page(space, address + (i << 12));
         sum += physical;
-        __atomic_fetch_sub(counter(space, physical), 1024, __ATOMIC_SEQ_CST);
     }
     return sum;
 }

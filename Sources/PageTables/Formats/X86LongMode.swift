@@ -24,6 +24,9 @@ public struct X86LongMode<Levels: Depth>: PageTableFormat {
     public let encryptionMask: UInt64
     @usableFromInline
     let addressMask: UInt64
+    /// The present bit and the reserved ones.
+    @usableFromInline
+    let checkedMask: UInt64
 
     /// - Parameters:
     ///   - physicalAddressBits: MAXPHYADDR, 32 ... 52; address bits above it are reserved.
@@ -34,6 +37,7 @@ public struct X86LongMode<Levels: Depth>: PageTableFormat {
         let allAddressBits: UInt64 = 0x000f_ffff_ffff_f000
         addressMask = ((1 &<< bits) &- 1) & allAddressBits & ~encryptionMask
         reservedMask = (allAddressBits & ~addressMask & ~encryptionMask) | (noExecute ? 0 : 1 &<< 63)
+        checkedMask = reservedMask | X86Bit.present
         self.encryptionMask = encryptionMask
     }
 
@@ -59,8 +63,10 @@ public struct X86LongMode<Levels: Depth>: PageTableFormat {
     @inlinable
     public func shape(of entry: Entry, at level: Level) -> EntryShape {
         let value = entry.rawValue
-        if value & X86Bit.present == 0 { return .invalid }
-        if value & reservedMask != 0 { return .malformed }
+        // One test for what nearly every entry on a path is: present, and with nothing in reserved places.
+        guard (value ^ X86Bit.present) & checkedMask == 0 else {
+            return value & X86Bit.present == 0 ? .invalid : .malformed
+        }
         if level.rawValue == 0 { return .leaf }
         if value & X86Bit.large == 0 { return .table }
         if level.rawValue > 2 || value & misaligned(level) != 0 { return .malformed }
@@ -90,6 +96,13 @@ public struct X86LongMode<Levels: Depth>: PageTableFormat {
 
     @inlinable
     public func rights(of entry: Entry, at level: Level) -> Rights { X86Bit.rights(entry.rawValue) }
+
+    /// The entry itself, with no-execute turned into its opposite: each right is a bit that all entries have.
+    @inlinable
+    public func pathBits(of entry: Entry, at level: Level) -> UInt64 { entry.rawValue ^ X86Bit.noExecute }
+
+    @inlinable
+    public func rights(ofPath bits: UInt64) -> Rights { X86Bit.rights(bits ^ X86Bit.noExecute) }
 
     @inlinable
     public func attributes(of leaf: Entry, at level: Level) -> EntryAttributes {

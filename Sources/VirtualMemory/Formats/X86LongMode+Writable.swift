@@ -25,4 +25,8 @@ extension X86LongMode: WritableFormat {
     /// Accessed and dirty.
     @inlinable
     public func recordBits(at level: Level) -> UInt64 { 0x60 }
+
+    /// Whoever reaches a page can read it, and write it if all entries say so.
+    @inlinable
+    public func allows(_ access: PageAccess, path bits: UInt64) -> Bool { access == .read || bits & 2 != 0 }
 }
