@@ -40,7 +40,7 @@ public struct CheckReport: Sendable {
         buffer.append(text: "\(exploration.executions) executions\n")
         guard withSteps else { return }
         if let counterexample = exploration.counterexample {
-            let lift = outcome.lifted.map { " --lift \($0.name)" } ?? ""
+            let lift = outcome.lifted.map { " --lift \($0)" } ?? ""
             buffer.append(text: counterexample.table)
             buffer.append(
                 text: "\nreplay: pagewalk check \(outcome.scenario)\(lift) --replay \(counterexample.schedule)\n")

@@ -91,22 +91,38 @@ extension SpaceEditor where Memory: SharedMemory {
     }
 
     @inlinable
+    @inline(__always)
     func unmapPages(
         _ table: PhysicalAddress, _ first: VirtualAddress, _ last: VirtualAddress, mapsFrames: Bool
+    ) throws(Memory.Failure) {
+        if mapsFrames { return try unmapFrames(table, first, last) }
+        let format = space.format
+        let empty = format.emptyEntry(at: .leafTable)
+        var place = space.place(format.index(of: first, at: .leafTable), of: table).rawValue
+        var left = (last.rawValue &- first.rawValue) &>> UInt64(format.log2FrameBytes)
+        while true {
+            try memory.store(empty, format, at: PhysicalAddress(place), .release)
+            if left == 0 { return }
+            left &-= 1
+            place &+= UInt64(truncatingIfNeeded: Format.entryBytes)
+        }
+    }
+
+    /// As `unmapPages`, where pages may be frames of the map.
+    @inlinable
+    @inline(never)
+    func unmapFrames(
+        _ table: PhysicalAddress, _ first: VirtualAddress, _ last: VirtualAddress
     ) throws(Memory.Failure) {
         let format = space.format
         let empty = format.emptyEntry(at: .leafTable)
         var place = space.place(format.index(of: first, at: .leafTable), of: table).rawValue
         var left = (last.rawValue &- first.rawValue) &>> UInt64(format.log2FrameBytes)
         while true {
-            if mapsFrames {
-                let entry = try memory.load(format, PhysicalAddress(place))
-                if format.shape(of: entry, at: .leafTable) == .leaf {
-                    try memory.store(empty, format, at: PhysicalAddress(place), .release)
-                    try dropFrames(of: entry, at: .leafTable)
-                }
-            } else {
+            let entry = try memory.load(format, PhysicalAddress(place))
+            if format.shape(of: entry, at: .leafTable) == .leaf {
                 try memory.store(empty, format, at: PhysicalAddress(place), .release)
+                try dropFrames(of: entry, at: .leafTable)
             }
             if left == 0 { return }
             left &-= 1
