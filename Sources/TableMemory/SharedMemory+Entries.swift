@@ -12,10 +12,10 @@ extension SharedMemory {
         let isSwapped = format.byteOrder != .host
         if Format.entryBytes == 8 {
             let value = entry.rawValue
-            try store(isSwapped ? value.byteSwapped : value, to: Word<UInt64>(place), ordering)
+            try store(isSwapped ? value.byteSwapped : value, to: Word<UInt64>(aligned: place), ordering)
         } else {
             let value = UInt32(truncatingIfNeeded: entry.rawValue)
-            try store(isSwapped ? value.byteSwapped : value, to: Word<UInt32>(place), ordering)
+            try store(isSwapped ? value.byteSwapped : value, to: Word<UInt32>(aligned: place), ordering)
         }
     }
 

@@ -20,6 +20,13 @@ public struct Word<Value: WordValue>: Hashable, Sendable {
             address.rawValue % UInt64(MemoryLayout<Value>.size) == 0, "a shared word is aligned to its size")
         self.address = address
     }
+
+    /// A word of which it is known that it is aligned: part of a record that is. Debug builds check it.
+    @inlinable
+    public init(aligned address: PhysicalAddress) {
+        assert(address.rawValue % UInt64(MemoryLayout<Value>.size) == 0, "a shared word is aligned to its size")
+        self.address = address
+    }
 }
 
 /// The outcome of a compare-exchange.

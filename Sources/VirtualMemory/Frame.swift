@@ -47,6 +47,8 @@ public struct FrameMap: Sendable {
     public let frameCount: UInt32
     @usableFromInline
     let descriptors: PhysicalAddress
+    @usableFromInline
+    let log2DescriptorBytes: UInt64
 
     /// - Parameters:
     ///   - descriptors: 2^`FrameDescriptor.log2Bytes` bytes for each frame, zero, aligned to 64.
@@ -60,6 +62,7 @@ public struct FrameMap: Sendable {
         self.first = first
         self.frameCount = frameCount
         self.descriptors = descriptors
+        log2DescriptorBytes = FrameDescriptor.log2Bytes(log2FrameBytes: log2FrameBytes)
     }
 
     @inlinable
@@ -92,8 +95,7 @@ public struct FrameMap: Sendable {
     @inlinable
     public func descriptor(of frame: Frame) -> FrameDescriptor {
         precondition(contains(frame), "a frame outside the map has no descriptor")
-        let offset =
-            UInt64(frame.number &- first.number) &<< FrameDescriptor.log2Bytes(log2FrameBytes: log2FrameBytes)
+        let offset = UInt64(frame.number &- first.number) &<< log2DescriptorBytes
         return FrameDescriptor(address: PhysicalAddress(descriptors.rawValue &+ offset))
     }
 }

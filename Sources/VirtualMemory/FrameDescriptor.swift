@@ -35,7 +35,7 @@ public struct FrameDescriptor: Hashable, Sendable {
 
     @inlinable
     func word<Value: WordValue>(_ offset: UInt64) -> Word<Value> {
-        Word(PhysicalAddress(address.rawValue &+ offset))
+        Word(aligned: PhysicalAddress(address.rawValue &+ offset))
     }
 
     @inlinable

@@ -90,12 +90,10 @@ extension LiveSpace {
     public func pinFast<Section: InterruptWitness & ~Copyable>(
         _ address: VirtualAddress, for access: PageAccess, in section: borrowing Section
     ) throws(Section.Failure) -> Pin? {
-        let end = VirtualAddress(address.rawValue | (format.pageBytes &- 1))
-        let range = VirtualRange(first: address, last: end)
         let root = try Structure.loadRoot(words, section.memory)
-        if format.covers(range, topLevel: Format.fixedTopLevel ?? root.topLevel),
+        if format.covers(address, topLevel: Format.fixedTopLevel ?? root.topLevel),
             let found = try leaf(of: address, cameFrom: address, root, in: section),
-            let pin = try pin(found, address, end, access, in: section)
+            let pin = try pin(found, address, 1, access, in: section)
         {
             return pin
         }
@@ -133,7 +131,10 @@ extension LiveSpace {
             // The leaves of one table, as long as they follow one another.
             while true {
                 let end = format.last(of: found.entry, at: found.level, from: address, limit: range.last)
-                guard let pin = try pin(found, address, end, access, in: section) else { return address }
+                let pages =
+                    UInt32(truncatingIfNeeded: (end.rawValue &- address.rawValue) &>> UInt64(format.log2FrameBytes))
+                    &+ 1
+                guard let pin = try pin(found, address, pages, access, in: section) else { return address }
                 pins.append(pin)
                 if end == range.last { return nil }
                 address = VirtualAddress(end.rawValue &+ 1)
@@ -193,14 +194,12 @@ extension LiveSpace {
     @inlinable
     @inline(__always)
     func pin<Section: InterruptWitness & ~Copyable>(
-        _ found: FoundLeaf, _ address: VirtualAddress, _ end: VirtualAddress, _ access: PageAccess,
+        _ found: FoundLeaf, _ address: VirtualAddress, _ pages: UInt32, _ access: PageAccess,
         in section: borrowing Section
     ) throws(Section.Failure) -> Pin? {
         guard allows(access, found) else { return nil }
         let physical = format.physical(of: found.entry, at: found.level, for: address)
         guard let frame = map.frame(of: physical) else { return nil }
-        let bytes = end.rawValue &- address.rawValue
-        let pages = UInt32(truncatingIfNeeded: bytes &>> UInt64(format.log2FrameBytes)) &+ 1
         let memory = section.memory
         guard let head = try references.takePins(pages, on: frame, in: memory) else { return nil }
         var isStill = true
@@ -214,7 +213,8 @@ extension LiveSpace {
             try giveBack(pages, head, in: memory)
             return nil
         }
-        let range = PhysicalRange(first: physical, last: PhysicalAddress(physical.rawValue &+ bytes))
+        let last = physical.rawValue &+ UInt64(pages) &<< UInt64(format.log2FrameBytes) &- 1
+        let range = PhysicalRange(first: physical, last: PhysicalAddress(last))
         return Pin(range: range, head: head, pages: pages)
     }
 

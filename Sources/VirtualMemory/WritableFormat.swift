@@ -12,6 +12,8 @@ public protocol WritableFormat: PageTableFormat {
     var topLevels: ClosedRange<Level> { get }
     /// Whether a space with this top level translates the whole of a range.
     func covers(_ range: VirtualRange, topLevel: Level) -> Bool
+    /// As for a range, for one address: what is asked for each page.
+    func covers(_ address: VirtualAddress, topLevel: Level) -> Bool
     /// What walkers see of a space: its root with its depth.
     func addressSpace(root: PhysicalAddress, topLevel: Level) -> AddressSpace<Self>
     /// The entry that maps nothing.
@@ -30,6 +32,11 @@ extension WritableFormat {
     /// Where the address is in the leaf as it is in memory.
     @inlinable
     public func addressBits(_ page: PhysicalAddress, at level: Level) -> UInt64 { page.rawValue }
+
+    @inlinable
+    public func covers(_ address: VirtualAddress, topLevel: Level) -> Bool {
+        covers(VirtualRange(first: address, last: address), topLevel: topLevel)
+    }
 
     @inlinable
     public func recordBits(at level: Level) -> UInt64 { 0 }

@@ -146,10 +146,27 @@ static inline uint64_t *counter(space_reference *space, uint64_t physical) {
     return space->counters + ((physical >> 12) - space->firstFrame) * 8;
 }
 
+/// The loads of a fast pin and one atomic add: the levels, the frame's block word, and all three words again.
 static NOINLINE uint64_t pin_page(space_reference *space, uint64_t address) {
-    uint64_t physical = translate(space, address);
-    __atomic_fetch_add(counter(space, physical), 1024, __ATOMIC_SEQ_CST);
-    return physical;
+    uint64_t at = space->root, value = 0;
+    uint64_t *entry = 0, *upper = 0, upperValue = 0;
+    for (int level = 3; level >= 0; level--) {
+        upper = entry;
+        upperValue = value;
+        entry = &table(space, at)[slot(address, level)];
+        value = __atomic_load_n(entry, __ATOMIC_ACQUIRE);
+        if (!(value & 1)) return 0;
+        if (level == 0 || (level < 3 && value & 0x80)) break;
+        at = value & ADDRESS;
+    }
+    if (!(value & 2)) return 0;
+    uint64_t *words = counter(space, value & ADDRESS);
+    uint64_t block = __atomic_load_n(&words[1], __ATOMIC_ACQUIRE);
+    __atomic_fetch_add((uint32_t *)words, 1024, __ATOMIC_SEQ_CST);
+    if (__atomic_load_n(&words[1], __ATOMIC_ACQUIRE) != block ||
+        __atomic_load_n(upper, __ATOMIC_ACQUIRE) != upperValue || __atomic_load_n(entry, __ATOMIC_ACQUIRE) != value)
+        return 0;
+    return (value & ADDRESS) | (address & 4095);
 }
 
 uint64_t space_pin_pages(space_reference *space, uint64_t address, uint64_t count) {

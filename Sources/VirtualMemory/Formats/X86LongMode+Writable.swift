@@ -18,6 +18,12 @@ extension X86LongMode: WritableFormat {
     }
 
     @inlinable
+    public func covers(_ address: VirtualAddress, topLevel: Level) -> Bool {
+        let bits = shift(topLevel) &+ indexBits(topLevel)
+        return (address.rawValue &+ 1 &<< (bits &- 1)) &>> bits == 0
+    }
+
+    @inlinable
     public func addressSpace(root: PhysicalAddress, topLevel: Level) -> AddressSpace<Self> {
         .signExtended(self, root: root, topLevel: topLevel, bits: shift(topLevel) &+ indexBits(topLevel))
     }

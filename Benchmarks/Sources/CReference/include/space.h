@@ -26,7 +26,7 @@ uint64_t space_protect_range(space_reference *space, uint64_t address, uint64_t 
 /// Unlinks 1 GiB and gives its tables back.
 uint64_t space_unmap_subtree(space_reference *space, uint64_t address);
 uint64_t space_translate(const space_reference *space, uint64_t address, uint64_t count);
-/// For each page the loads of a walk and an atomic add to the frame's counter.
+/// For each page the loads of a fast pin and an atomic add to the frame's counter.
 uint64_t space_pin_pages(space_reference *space, uint64_t address, uint64_t count);
 /// For runs of `run` pages: one walk, a load and an atomic add for each page, and later one that takes it back.
 uint64_t space_pin_runs(space_reference *space, uint64_t address, uint64_t count, uint64_t run);
