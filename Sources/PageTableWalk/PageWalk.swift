@@ -328,8 +328,9 @@ extension AddressSpace {
                 index = start
                 loaded = try load(index, of: visit, table, in: memory)
                 guard let now = loaded, level > .leafTable else { continue }
-                var isTable = true
-                if memory.enforces(.revalidateAfterSplit) { isTable = format.shape(of: now, at: level) == .table }
+                let shape = format.shape(of: now, at: level)
+                var isTable = shape != .invalid
+                if memory.enforces(.revalidateAfterSplit) { isTable = shape == .table }
                 if !isTable { continue }
                 let end = format.last(of: now, at: level, from: address, limit: last)
                 if try !descend(now, at: index, of: visit, address, end, in: memory, visitor: &visitor) {

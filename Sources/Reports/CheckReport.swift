@@ -37,7 +37,7 @@ public struct CheckReport: Sendable {
             $0.append(text: outcome.isExpected ? "as expected" : "NOT EXPECTED", width: 13)
         }
         style.paint(.bold, &buffer) { $0.append(text: outcome.scenario, width: 49) }
-        buffer.append(text: outcome.lifted.map { "without \($0)" } ?? "all rules", width: 34)
+        buffer.append(text: outcome.lifted.map { "without \($0)" } ?? "all rules", width: 42)
         buffer.append(text: Self.verdict(of: exploration), width: 14)
         buffer.append(text: "\(exploration.executions) executions\n")
         guard withSteps else { return }
