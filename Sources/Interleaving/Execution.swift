@@ -220,9 +220,6 @@ public final class Execution {
         if core.pointee.isRecording { record(index, access, "pause") }
     }
 
-    /// Whether one of the program's threads runs now, and not its set-up or a final check, which cannot vary.
-    public var isInThread: Bool { core.pointee.current >= 0 && core.pointee.current < Core.maximumThreads }
-
     /// A value from 0 ..< alternatives; every one is explored. Not a scheduling point: it belongs to the step around it.
     public func choose(
         _ alternatives: Int, _ label: @autoclosure () -> String = "choose", fileID: StaticString = #fileID,

@@ -29,12 +29,15 @@ extension Scenario {
             "Is a half of a frame taken for a table while the other half is freed, and the frame with it?",
             rules: [.releaseFragmentUnderLock], races: ["D5"]
         ) { execution, variation in
-            let tables = try halves(SoundStructure.self, execution, variation, mapped: 1)
+            let tables = try halves(SoundStructure.self, execution, variation, frames: 3, mapped: 1)
             execution.spawn(named: "first half") { try tables.unmap(0, 1, on: 0) }
             execution.spawn(named: "second half") { try tables.mapDevice(2, 2, on: 1) }
             execution.atEnd {
-                try tables.require(
-                    try tables.physical(of: 2) == tables.devicePage(2), "page 2 is not where it was mapped")
+                let isMapped = try tables.physical(of: 2) == tables.devicePage(2)
+                try tables.require(isMapped, "page 2 is not where it was mapped")
+                try tables.mapDevice(0, 0)
+                let free = try tables.references.allocator.freeFrameCount(in: tables.memory(0))
+                try tables.require(free == 1, "two leaf tables do not share a frame, though half of one was free")
                 try tables.requireTablesFree()
             }
         },

@@ -14,7 +14,7 @@ public struct Scenario: Sendable {
     public let rules: [SafetyRule]
     /// The wrong structures that it shows the consequences of.
     let structures: [any WrongStructure.Type]
-    /// The races of real kernels that it has the shape of, by their names in the catalogue of races.
+    /// The entries of the corpus of races that it answers: see `Documentation/Protocols.md`.
     public let races: [String]
     /// The protocol is unsafe as it stands: a cell of a matrix that documentation calls unsafe.
     public let expectsViolation: Bool

@@ -22,7 +22,9 @@ public struct CheckReport: Sendable {
             style.paint(.bold, &buffer) { $0.append(text: scenario.name) }
             buffer.append(text: "\n  \(scenario.question)\n")
             if scenario.expectsViolation { buffer.append("  expected: a violation, with all rules in force\n") }
-            if !scenario.races.isEmpty { buffer.append(text: "  races: \(scenario.races.joined(separator: ", "))\n") }
+            if !scenario.races.isEmpty {
+                buffer.append(text: "  answers: \(scenario.races.joined(separator: ", "))\n")
+            }
             if !rules.isEmpty { buffer.append(text: "  can be lifted: \(rules.joined(separator: ", "))\n") }
         }
     }

@@ -6,7 +6,10 @@ import VirtualMemory
 /// A walker tests one value of an entry and follows another.
 enum EntryLoadedAgain: WrongStructure {
     static var history: String {
-        "The walker read an upper entry four times, each time whatever was there (Linux, pagewalk_pud, reported in 2020)."
+        """
+        The page walker read an upper entry up to four times, and tests and use could disagree (Linux, reported in 2020, and \
+        not changed then).
+        """
     }
 
     static func descended<Format: WritableFormat, Memory: SharedMemory>(

@@ -4,8 +4,10 @@ import VirtualMemory
 /// The references of a table's frame are the number of its fragments.
 enum FragmentsCountedInReferences: WrongStructure {
     static var history: String {
-        "The references of a frame were set to the number of its fragments, whoever had taken one of them meanwhile "
-            + "(Linux 4.18, powerpc)."
+        """
+        The references of a frame were set to the number of its fragments, whoever had taken one meanwhile (Linux until 4.18, \
+        powerpc).
+        """
     }
 
     static func frameWasCut<Memory: SharedMemory>(

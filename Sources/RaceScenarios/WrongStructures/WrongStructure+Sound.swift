@@ -2,7 +2,8 @@ import PageTables
 import TableMemory
 import VirtualMemory
 
-/// What a wrong structure does not say is right.
+// A wrong structure is right in everything but its mistake.
+
 extension WrongStructure {
     static func place<Format: WritableFormat, Memory: SharedMemory>(
         of index: Int, in table: PhysicalAddress, at level: Level, enteredAt start: Int, of root: SpaceRoot,
