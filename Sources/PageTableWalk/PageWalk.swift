@@ -107,6 +107,12 @@ public protocol PageWalkVisitor<Format> {
     mutating func hole(first: VirtualAddress, last: VirtualAddress, in visit: borrowing TableVisit) -> WalkAction
     /// Entries `indexes` of a table cannot be loaded: the memory does not have them.
     mutating func absent(_ indexes: IndexLimits, in visit: borrowing TableVisit)
+
+    /// What decides where the walk descends to: the entry that was loaded, and that `table` was given. There for a checker,
+    /// to show what a walker does that looks at `place` once more.
+    static func descended<Memory: TableMemory & ~Copyable & ~Escapable>(
+        _ entry: Entry, from place: PhysicalAddress, _ format: Format, _ memory: borrowing Memory
+    ) throws(Memory.Failure) -> Entry
 }
 
 extension PageWalkVisitor {
@@ -141,6 +147,12 @@ extension PageWalkVisitor {
     ) -> WalkAction { .proceed }
     @inlinable
     public mutating func absent(_ indexes: IndexLimits, in visit: borrowing TableVisit) {}
+    /// The value that was tested is the value that is used.
+    @inlinable
+    @inline(__always)
+    public static func descended<Memory: TableMemory & ~Copyable & ~Escapable>(
+        _ entry: Entry, from place: PhysicalAddress, _ format: Format, _ memory: borrowing Memory
+    ) -> Entry { entry }
 }
 
 extension AddressSpace {
@@ -297,7 +309,10 @@ extension AddressSpace {
                 let end = format.last(of: entry, at: level, from: address, limit: last)
                 action = visitor.table(entry, format, at: index, in: visit, first: address, last: end)
                 if action == .proceed {
-                    if try !descend(entry, at: index, of: visit, address, end, in: memory, visitor: &visitor) {
+                    let offset = UInt64(truncatingIfNeeded: index &* Format.entryBytes)
+                    let place = PhysicalAddress(visit.table.rawValue &+ offset)
+                    let below = try Visitor.descended(entry, from: place, format, memory)
+                    if try !descend(below, at: index, of: visit, address, end, in: memory, visitor: &visitor) {
                         return false
                     }
                 }
@@ -313,8 +328,9 @@ extension AddressSpace {
                 index = start
                 loaded = try load(index, of: visit, table, in: memory)
                 guard let now = loaded, level > .leafTable else { continue }
-                var isTable = true
-                if memory.enforces(.revalidateAfterSplit) { isTable = format.shape(of: now, at: level) == .table }
+                let shape = format.shape(of: now, at: level)
+                var isTable = shape != .invalid
+                if memory.enforces(.revalidateAfterSplit) { isTable = shape == .table }
                 if !isTable { continue }
                 let end = format.last(of: now, at: level, from: address, limit: last)
                 if try !descend(now, at: index, of: visit, address, end, in: memory, visitor: &visitor) {

@@ -14,18 +14,21 @@ public struct MiniatureFormat: WritableFormat {
     public let topLevels: ClosedRange<Level>
     /// The highest level with leaves.
     let highestLeaf: Level
+    /// Whether zero maps nothing, as in most formats: memory that nobody has used yet is then an empty table.
+    let zeroIsEmpty: Bool
 
     /// - Parameters:
     ///   - log2Entries: With 1 a table has 16 bytes, with 2 it has 32.
     ///   - log2FrameBytes: With 5 a table of two entries is half of a frame.
     init(
         log2Entries: UInt64 = 1, log2FrameBytes: UInt8 = 5, topLevels: ClosedRange<Level> = Level(1)...Level(4),
-        highestLeaf: Level = Level(1)
+        highestLeaf: Level = Level(1), zeroIsEmpty: Bool = false
     ) {
         self.log2Entries = log2Entries
         self.log2FrameBytes = log2FrameBytes
         self.topLevels = topLevels
         self.highestLeaf = highestLeaf
+        self.zeroIsEmpty = zeroIsEmpty
     }
 
     private enum Kind {
@@ -55,7 +58,7 @@ public struct MiniatureFormat: WritableFormat {
         case Kind.empty: .invalid
         case Kind.table: level > .leafTable ? .table : .malformed
         case Kind.leaf: level <= highestLeaf ? .leaf : .malformed
-        default: .malformed
+        default: zeroIsEmpty && entry.rawValue == 0 ? .invalid : .malformed
         }
     }
 

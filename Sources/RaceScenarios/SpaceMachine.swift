@@ -14,7 +14,7 @@ final class SpaceMachine<Structure: SpaceStructure> {
 
     /// - Parameters:
     ///   - frames: For tables and pages; more than are ever used at once cost nothing.
-    ///   - failing: Allocations that may fail. Those of the set-up do not: they are made before the threads run.
+    ///   - failing: Allocations that may fail. Those of the set-up and of final checks do not.
     init(
         _ execution: Execution, _ variation: Variation, processors: Int = 2, frames: UInt32 = 16,
         format: MiniatureFormat = MiniatureFormat(), topLevel: Level = Level(1),
