@@ -29,7 +29,7 @@ public enum WalkAction: Sendable {
     case skip
     /// Load the entry again and call back with what it holds now.
     case again
-    /// The callback has split the leaf that it was given, or tried to: load the entry again, and descend into the table if
+    /// Have the leaf split, if the walk has a splitter. Then load the entry again, and descend into the table if
     /// there is one now. Otherwise as `again`: it may be empty, or a leaf that a fault has put back.
     case split
     /// End the whole walk.
@@ -69,6 +69,27 @@ public struct TableVisit: Sendable {
     public func position(_ index: Int) -> EntryPosition {
         EntryPosition(table: table, index: index, level: level)
     }
+}
+
+/// Who splits a large leaf where a walk asks for it: a live space whose lock the walk holds.
+public protocol LeafSplitter {
+    associatedtype Failure: Error
+    /// Splits a leaf, unless the entry has changed. What is there afterwards is for the walk to look at.
+    ///
+    /// - Returns: False if the walk is to end: there is no memory for a table.
+    mutating func split(
+        _ leaf: Entry, at position: EntryPosition, of address: VirtualAddress
+    ) throws(Failure) -> Bool
+}
+
+/// Leaves leaves as they are: for walks that only read, or whose callbacks split by themselves.
+public struct NoSplitter<Failure: Error>: LeafSplitter {
+    @inlinable
+    public init() {}
+    @inlinable
+    public func split(
+        _ leaf: Entry, at position: EntryPosition, of address: VirtualAddress
+    ) throws(Failure) -> Bool { true }
 }
 
 /// The callbacks of a walk. All have defaults that do nothing.
@@ -168,28 +189,46 @@ extension AddressSpace {
     public func walk<Memory: TableMemory & ~Copyable & ~Escapable, Visitor: PageWalkVisitor<Format>>(
         _ range: VirtualRange = .all, in memory: borrowing Memory, visitor: inout Visitor
     ) throws(Memory.Failure) -> Bool {
-        if let lower, try !walk(lower, range, in: memory, visitor: &visitor) { return false }
-        if let upper, try !walk(upper, range, in: memory, visitor: &visitor) { return false }
+        var splitter = NoSplitter<Memory.Failure>()
+        return try walk(range, in: memory, visitor: &visitor, splitter: &splitter)
+    }
+
+    /// As `walk`, with somebody who splits a leaf where a callback asks for it.
+    @inlinable
+    @discardableResult
+    public func walk<
+        Memory: TableMemory & ~Copyable & ~Escapable, Visitor: PageWalkVisitor<Format>, Splitter: LeafSplitter
+    >(
+        _ range: VirtualRange, in memory: borrowing Memory, visitor: inout Visitor, splitter: inout Splitter
+    ) throws(Memory.Failure) -> Bool where Splitter.Failure == Memory.Failure {
+        if let lower, try !walk(lower, range, in: memory, visitor: &visitor, splitter: &splitter) { return false }
+        if let upper, try !walk(upper, range, in: memory, visitor: &visitor, splitter: &splitter) { return false }
         return true
     }
 
     @inlinable
-    func walk<Memory: TableMemory & ~Copyable & ~Escapable, Visitor: PageWalkVisitor<Format>>(
-        _ tree: TableTree, _ range: VirtualRange, in memory: borrowing Memory, visitor: inout Visitor
-    ) throws(Memory.Failure) -> Bool {
+    func walk<
+        Memory: TableMemory & ~Copyable & ~Escapable, Visitor: PageWalkVisitor<Format>, Splitter: LeafSplitter
+    >(
+        _ tree: TableTree, _ range: VirtualRange, in memory: borrowing Memory, visitor: inout Visitor,
+        splitter: inout Splitter
+    ) throws(Memory.Failure) -> Bool where Splitter.Failure == Memory.Failure {
         guard let range = tree.range.intersection(range) else { return true }
         let level = Format.fixedTopLevel ?? tree.topLevel
         return try walk(
             tree.table, level, tree.limits, base: VirtualAddress(tree.range.first.rawValue & ~tree.addressMask),
-            rights: .all, range.first, range.last, in: memory, visitor: &visitor)
+            rights: .all, range.first, range.last, in: memory, visitor: &visitor, splitter: &splitter)
     }
 
     /// - Parameter base: The address that the table's index 0 stands for; `first` and `last` are not below it.
     @inlinable
-    func walk<Memory: TableMemory & ~Copyable & ~Escapable, Visitor: PageWalkVisitor<Format>>(
+    func walk<
+        Memory: TableMemory & ~Copyable & ~Escapable, Visitor: PageWalkVisitor<Format>, Splitter: LeafSplitter
+    >(
         _ table: PhysicalAddress, _ level: Level, _ limits: IndexLimits, base: VirtualAddress, rights: Rights,
-        _ first: VirtualAddress, _ last: VirtualAddress, in memory: borrowing Memory, visitor: inout Visitor
-    ) throws(Memory.Failure) -> Bool {
+        _ first: VirtualAddress, _ last: VirtualAddress, in memory: borrowing Memory, visitor: inout Visitor,
+        splitter: inout Splitter
+    ) throws(Memory.Failure) -> Bool where Splitter.Failure == Memory.Failure {
         let shift = format.shift(level)
         let (firstOffset, lastOffset) = (first.rawValue &- base.rawValue, last.rawValue &- base.rawValue)
         let covered = UInt64(truncatingIfNeeded: limits.last &+ 1) &<< shift
@@ -203,14 +242,16 @@ extension AddressSpace {
         if visit.visited.first > visit.visited.last {
             return visitor.hole(first: first, last: last, in: visit) != .stop
         }
-        return try walk(visit, first, last, in: memory, visitor: &visitor)
+        return try walk(visit, first, last, in: memory, visitor: &visitor, splitter: &splitter)
     }
 
     @inlinable
-    func walk<Memory: TableMemory & ~Copyable & ~Escapable, Visitor: PageWalkVisitor<Format>>(
+    func walk<
+        Memory: TableMemory & ~Copyable & ~Escapable, Visitor: PageWalkVisitor<Format>, Splitter: LeafSplitter
+    >(
         _ visit: TableVisit, _ first: VirtualAddress, _ last: VirtualAddress, in memory: borrowing Memory,
-        visitor: inout Visitor
-    ) throws(Memory.Failure) -> Bool {
+        visitor: inout Visitor, splitter: inout Splitter
+    ) throws(Memory.Failure) -> Bool where Splitter.Failure == Memory.Failure {
         switch visitor.enter(visit) {
         case .proceed, .again, .split: break
         case .skip: return true
@@ -235,17 +276,19 @@ extension AddressSpace {
             }
             found = nil
         }
-        let goesOn = try walkEntries(of: visit, found, first, last, in: memory, visitor: &visitor)
+        let goesOn = try walkEntries(of: visit, found, first, last, in: memory, visitor: &visitor, splitter: &splitter)
         visitor.leave(visit)
         return goesOn
     }
 
     /// - Parameter table: `nil` if the memory lacks a part of the table; its entries are then loaded one by one.
     @inlinable
-    func walkEntries<Memory: TableMemory & ~Copyable & ~Escapable, Visitor: PageWalkVisitor<Format>>(
+    func walkEntries<
+        Memory: TableMemory & ~Copyable & ~Escapable, Visitor: PageWalkVisitor<Format>, Splitter: LeafSplitter
+    >(
         of visit: TableVisit, _ table: Memory.Table?, _ first: VirtualAddress, _ last: VirtualAddress,
-        in memory: borrowing Memory, visitor: inout Visitor
-    ) throws(Memory.Failure) -> Bool {
+        in memory: borrowing Memory, visitor: inout Visitor, splitter: inout Splitter
+    ) throws(Memory.Failure) -> Bool where Splitter.Failure == Memory.Failure {
         let level = visit.level
         let lastIndex = visit.visited.last
         var index = visit.visited.first
@@ -312,7 +355,9 @@ extension AddressSpace {
                     let offset = UInt64(truncatingIfNeeded: index &* Format.entryBytes)
                     let place = PhysicalAddress(visit.table.rawValue &+ offset)
                     let below = try Visitor.descended(entry, from: place, format, memory)
-                    if try !descend(below, at: index, of: visit, address, end, in: memory, visitor: &visitor) {
+                    if try !descend(
+                        below, at: index, of: visit, address, end, in: memory, visitor: &visitor, splitter: &splitter)
+                    {
                         return false
                     }
                 }
@@ -326,6 +371,7 @@ extension AddressSpace {
             case .again: index = start
             case .split:
                 index = start
+                if try !splitter.split(entry, at: visit.position(index), of: address) { return false }
                 loaded = try load(index, of: visit, table, in: memory)
                 guard let now = loaded, level > .leafTable else { continue }
                 let shape = format.shape(of: now, at: level)
@@ -333,7 +379,9 @@ extension AddressSpace {
                 if memory.enforces(.revalidateAfterSplit) { isTable = shape == .table }
                 if !isTable { continue }
                 let end = format.last(of: now, at: level, from: address, limit: last)
-                if try !descend(now, at: index, of: visit, address, end, in: memory, visitor: &visitor) {
+                if try !descend(
+                    now, at: index, of: visit, address, end, in: memory, visitor: &visitor, splitter: &splitter)
+                {
                     return false
                 }
                 index = start &+ 1
@@ -418,15 +466,17 @@ extension AddressSpace {
     }
 
     @inlinable
-    func descend<Memory: TableMemory & ~Copyable & ~Escapable, Visitor: PageWalkVisitor<Format>>(
+    func descend<
+        Memory: TableMemory & ~Copyable & ~Escapable, Visitor: PageWalkVisitor<Format>, Splitter: LeafSplitter
+    >(
         _ entry: Entry, at index: Int, of visit: TableVisit, _ first: VirtualAddress, _ last: VirtualAddress,
-        in memory: borrowing Memory, visitor: inout Visitor
-    ) throws(Memory.Failure) -> Bool {
+        in memory: borrowing Memory, visitor: inout Visitor, splitter: inout Splitter
+    ) throws(Memory.Failure) -> Bool where Splitter.Failure == Memory.Failure {
         try walk(
             format.table(of: entry, at: visit.level), visit.level.below, format.limits(below: entry, at: visit.level),
             base: startAddress(of: index, in: visit),
             rights: visit.rights.intersection(format.rights(of: entry, at: visit.level)), first, last, in: memory,
-            visitor: &visitor)
+            visitor: &visitor, splitter: &splitter)
     }
 }
 

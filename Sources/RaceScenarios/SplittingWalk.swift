@@ -15,25 +15,16 @@ struct SplitPages: Equatable {
 private struct SplittingVisitor: PageWalkVisitor {
     typealias Format = MiniatureFormat
 
-    let split: (Entry, EntryPosition, VirtualAddress) throws(Abandoned) -> Bool
     let pageBytes: UInt64
     var pages = SplitPages()
-    /// What ended the walk: a callback cannot throw.
-    var failure: Abandoned?
 
     mutating func leaf(
         _ entry: Entry, _ format: MiniatureFormat, at index: Int, in visit: borrowing TableVisit,
         first: VirtualAddress, last: VirtualAddress
     ) -> WalkAction {
-        if visit.level == .leafTable {
-            pages.small += 1
-            return .proceed
-        }
-        do throws(Abandoned) { _ = try split(entry, visit.position(index), first) } catch {
-            failure = error
-            return .stop
-        }
-        return .split
+        if visit.level > .leafTable { return .split }
+        pages.small += 1
+        return .proceed
     }
 
     mutating func hole(first: VirtualAddress, last: VirtualAddress, in visit: borrowing TableVisit) -> WalkAction {
@@ -44,26 +35,16 @@ private struct SplittingVisitor: PageWalkVisitor {
 
 extension SpaceMachine {
     /// Walks pages with the lock held for reading, and splits.
-    func walkSplitting(_ first: Int, _ last: Int, on processor: Int) throws(Abandoned) -> SplitPages {
+    func walkSplitting(_ first: Int, _ last: Int, on processor: Int) throws -> SplitPages {
+        var visitor = SplittingVisitor(pageBytes: pageBytes)
         try memory(processor).withReadLock(space.words.lock) { (lock) throws(Abandoned) in
-            let view = try space.view(in: lock)
-            return try lending({ (leaf, position, address) throws(Abandoned) in
-                try space.split(leaf, at: position, of: address, lock: lock)
-            }) { (split) throws(Abandoned) in
-                var visitor = SplittingVisitor(split: split, pageBytes: pageBytes)
-                try view.walk(pages(first, last), in: lock, visitor: &visitor)
-                if let failure = visitor.failure { throw failure }
-                return visitor.pages
+            do throws(SpaceError<Abandoned>) {
+                try space.walk(pages(first, last), lock: lock, visitor: &visitor)
+            } catch {
+                if case .memory(let abandoned) = error { throw abandoned }
+                try machine.violate("a walk has no memory for a table")
             }
         }
-    }
-
-    /// A visitor is copyable and cannot hold the lock itself, which `split` needs: it is lent what splits.
-    private func lending(
-        _ split: (Entry, EntryPosition, VirtualAddress) throws(Abandoned) -> Bool,
-        to body: (@escaping (Entry, EntryPosition, VirtualAddress) throws(Abandoned) -> Bool) throws(Abandoned) ->
-            SplitPages
-    ) throws(Abandoned) -> SplitPages {
-        try withoutActuallyEscaping(split, do: body)
+        return visitor.pages
     }
 }

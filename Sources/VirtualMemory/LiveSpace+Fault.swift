@@ -11,10 +11,6 @@ import TableMemory
 //   4. Take the lock of the table that the entry is in, and look again: if the entry is not what it was, somebody else was
 //      faster. Give back what was made, and go on with what is there now.               [revalidateUnderLock]
 //   5. Publish with one store.
-//
-// Splitting on demand is the same with a leaf in place of nothing. A leaf of frames becomes a table that maps the same. A leaf
-// of a device that a region describes is only cleared: the next fault there maps what it needs, a large leaf again or pages.
-// So a walker that asked for a split looks what became of it (`PageWalk`).
 
 extension SafetyRule {
     @inlinable
@@ -129,7 +125,7 @@ extension LiveSpace {
     /// Steps 4 and 5.
     ///
     /// - Returns: False if the entry was not what it is supposed to be.
-    private func replace<Memory: SharedMemory>(
+    func replace<Memory: SharedMemory>(
         _ entry: Entry, by new: Entry, at place: PhysicalAddress, of table: PhysicalAddress, in memory: Memory
     ) throws(Memory.Failure) -> Bool {
         try memory.withLock(tableLock(of: table)) { (_) throws(Memory.Failure) in
@@ -138,28 +134,5 @@ extension LiveSpace {
             if isStill { try memory.store(new, format, at: place, .release) }
             return isStill
         }
-    }
-
-    /// Splits a large leaf that a walk has found.
-    ///
-    /// What is there afterwards is for the caller to look at: a table, nothing, or a leaf again.
-    /// - Returns: False if the leaf had changed already, or there is no memory for the table.
-    /// - Complexity: The entries of a table.
-    public func split<Memory: SharedMemory>(
-        _ leaf: Entry, at position: EntryPosition, of address: VirtualAddress, lock: borrowing ReadLockHeld<Memory>
-    ) throws(Memory.Failure) -> Bool {
-        guard position.level > .leafTable else { return false }
-        let memory = lock.memory
-        let place = place(position.index, of: position.table)
-        let level = position.level
-        let physical = format.physical(of: leaf, at: level, for: VirtualAddress(0))
-        if map.frame(of: physical) == nil, case .device? = regions.region(at: address)?.content {
-            let empty = format.emptyEntry(at: level)
-            return try replace(leaf, by: empty, at: place, of: position.table, in: memory)
-        }
-        guard let below = try tableOfSplit(leaf, at: level, in: memory) else { return false }
-        let isMine = try replace(leaf, by: tableEntry(below, at: level), at: place, of: position.table, in: memory)
-        if isMine { memory.count(.split) } else { try freeUnseen(below, level.below, in: memory) }
-        return isMine
     }
 }

@@ -1,0 +1,83 @@
+import PageTableWalk
+import PageTables
+import TableMemory
+
+// Walking a space with its lock held for reading, while others fault and split.
+//
+// Splitting on demand is a fault with a leaf in place of nothing (`LiveSpace+Fault`): the table is filled while nobody sees it,
+// and takes the leaf's place under the lock of its table if the leaf is still there. A leaf of frames becomes a table that
+// maps the same. A leaf of a device that a region describes is only cleared: the next fault there maps what it needs, a large
+// leaf again or pages. So the walk looks at the entry again after every split (`PageWalk`).        [revalidateAfterSplit]
+
+extension LiveSpace {
+    /// Walks a range. A callback that returns `.split` for a large leaf gets the pages below instead, or a hole.
+    ///
+    /// - Returns: False if a callback stopped the walk.
+    /// - Throws: `.outOfMemory` where a leaf had to be split; what was walked before stays walked.
+    @discardableResult
+    public func walk<Memory: SharedMemory, Visitor: PageWalkVisitor<Format>>(
+        _ range: VirtualRange, lock: borrowing ReadLockHeld<Memory>, visitor: inout Visitor
+    ) throws(SpaceError<Memory.Failure>) -> Bool {
+        var splitter = SpaceSplitter(space: self, memory: lock.memory)
+        let isDone: Bool
+        do throws(Memory.Failure) {
+            isDone = try view(in: lock).walk(range, in: lock, visitor: &visitor, splitter: &splitter)
+        } catch { throw .memory(error) }
+        if splitter.isOutOfMemory { throw .refused(.outOfMemory) }
+        return isDone
+    }
+
+    /// Splits a large leaf that a walk has found.
+    ///
+    /// What is there afterwards is for the caller to look at: a table, nothing, or a leaf again.
+    /// - Returns: False if the leaf had changed already, or there is no memory for the table.
+    /// - Complexity: The entries of a table.
+    public func split<Memory: SharedMemory>(
+        _ leaf: Entry, at position: EntryPosition, of address: VirtualAddress, lock: borrowing ReadLockHeld<Memory>
+    ) throws(Memory.Failure) -> Bool { try split(leaf, at: position, of: address, in: lock.memory) == .split }
+
+    func split<Memory: SharedMemory>(
+        _ leaf: Entry, at position: EntryPosition, of address: VirtualAddress, in memory: Memory
+    ) throws(Memory.Failure) -> SplitOutcome {
+        guard position.level > .leafTable else { return .changed }
+        let place = place(position.index, of: position.table)
+        let level = position.level
+        let physical = format.physical(of: leaf, at: level, for: VirtualAddress(0))
+        if map.frame(of: physical) == nil, case .device? = regions.region(at: address)?.content {
+            let empty = format.emptyEntry(at: level)
+            return try replace(leaf, by: empty, at: place, of: position.table, in: memory) ? .split : .changed
+        }
+        guard let below = try tableOfSplit(leaf, at: level, in: memory) else { return .outOfMemory }
+        let isMine = try replace(leaf, by: tableEntry(below, at: level), at: place, of: position.table, in: memory)
+        if isMine { memory.count(.split) } else { try freeUnseen(below, level.below, in: memory) }
+        return isMine ? .split : .changed
+    }
+}
+
+/// What became of a leaf that was to be split.
+enum SplitOutcome {
+    case split
+    /// Somebody else was faster.
+    case changed
+    case outOfMemory
+}
+
+/// Splits leaves of a space whose lock is held for reading as long as this exists.
+private struct SpaceSplitter<Format: WritableFormat, Structure: SpaceStructure, Memory: SharedMemory>: LeafSplitter {
+    typealias Failure = Memory.Failure
+    let space: LiveSpace<Format, Structure>
+    let memory: Memory
+    var isOutOfMemory = false
+
+    init(space: LiveSpace<Format, Structure>, memory: Memory) {
+        self.space = space
+        self.memory = memory
+    }
+
+    mutating func split(
+        _ leaf: Entry, at position: EntryPosition, of address: VirtualAddress
+    ) throws(Memory.Failure) -> Bool {
+        isOutOfMemory = try space.split(leaf, at: position, of: address, in: memory) == .outOfMemory
+        return !isOutOfMemory
+    }
+}
