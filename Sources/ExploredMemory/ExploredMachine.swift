@@ -17,7 +17,7 @@ import TableMemory
 public final class ExploredMachine {
     let execution: Execution
     private let lifted: SafetyRule?
-    /// Which allocations may fail, as a choice of the explorer.
+    /// Which allocations of threads may fail, as a choice of the explorer.
     private let failing: Set<AllocationKind>
     private var words: [UInt64: UInt64] = [:]
     private var objects: [PhysicalRange] = []
@@ -159,7 +159,7 @@ public final class ExploredMachine {
     }
 
     func allows(_ allocation: AllocationKind) throws(Abandoned) -> Bool {
-        guard failing.contains(allocation) else { return true }
+        guard failing.contains(allocation), execution.thread != nil else { return true }
         return try execution.choose(2, "\(allocation) succeeds") == 0
     }
 

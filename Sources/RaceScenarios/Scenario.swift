@@ -14,24 +14,28 @@ public struct Scenario: Sendable {
     public let rules: [SafetyRule]
     /// The wrong structures that it shows the consequences of.
     let structures: [any WrongStructure.Type]
+    /// The entries of the corpus of races that it answers: see `Documentation/Protocols.md`.
+    public let races: [String]
     /// The protocol is unsafe as it stands: a cell of a matrix that documentation calls unsafe.
     public let expectsViolation: Bool
     let program: @Sendable (Execution, Variation) throws -> Void
 
     init(
         _ name: String, _ question: String, rules: [SafetyRule], structures: [any WrongStructure.Type] = [],
-        expectsViolation: Bool = false, _ program: @escaping @Sendable (Execution, Variation) throws -> Void
+        races: [String] = [], expectsViolation: Bool = false,
+        _ program: @escaping @Sendable (Execution, Variation) throws -> Void
     ) {
         self.name = name
         self.question = question
         self.rules = rules
         self.structures = structures
+        self.races = races
         self.expectsViolation = expectsViolation
         self.program = program
     }
 
     /// All scenarios, by name.
-    public static var all: [Scenario] { (frames + walks + pins).sorted { $0.name < $1.name } }
+    public static var all: [Scenario] { (frames + walks + pins + remaps + growth).sorted { $0.name < $1.name } }
 
     /// Everything that can be different in the scenario and must then have a counterexample.
     public var variations: [Variation] { rules.map(Variation.lifting) + structures.map(Variation.using) }

@@ -15,12 +15,16 @@ public struct CheckReport: Sendable {
                 line.string("scenario", scenario.name)
                 line.string("question", scenario.question)
                 line.strings("rules", rules)
+                line.strings("races", scenario.races)
                 line.string("expected", scenario.expectsViolation ? "violation" : "none")
             }
         } else {
             style.paint(.bold, &buffer) { $0.append(text: scenario.name) }
             buffer.append(text: "\n  \(scenario.question)\n")
             if scenario.expectsViolation { buffer.append("  expected: a violation, with all rules in force\n") }
+            if !scenario.races.isEmpty {
+                buffer.append(text: "  answers: \(scenario.races.joined(separator: ", "))\n")
+            }
             if !rules.isEmpty { buffer.append(text: "  can be lifted: \(rules.joined(separator: ", "))\n") }
         }
     }
