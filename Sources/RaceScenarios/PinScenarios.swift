@@ -47,14 +47,12 @@ extension Scenario {
             rules: [.recheckEntryAfterPin, .recheckHeadAfterPin, .forgetBlockBeforeReuse, .pinOnlyLiveFrame],
             races: ["C1", "C3"]
         ) { execution, variation in
-            let tables = try SpaceMachine<SoundStructure>(execution, variation, frames: 3)
+            let tables = try SpaceMachine<SoundStructure>(execution, variation, processors: 3, frames: 3)
             try tables.mapNew(tables.pages(0, 1), order: 1, tag: SpaceMachine<SoundStructure>.tag(0))
             execution.spawn(named: "pinner") { try tables.requireTaggedPins(1, 1, isWhole: false, on: 1) }
-            execution.spawn(named: "owner") {
-                try tables.space.unmap(tables.pages(0, 1), in: tables.memory(0))
-                // As it was, or the first half of it.
-                try tables.reuseFrame(order: execution.choose(2, "order"))
-            }
+            execution.spawn(named: "owner") { try tables.space.unmap(tables.pages(0, 1), in: tables.memory(0)) }
+            // The block as it was, or its first half.
+            execution.spawn(named: "other") { try tables.reuseFrame(order: execution.choose(2, "order"), on: 2) }
             execution.atEnd { try tables.requireAllFree() }
         },
         Scenario(
