@@ -16,7 +16,7 @@ extension Scenario {
                 let tables = try SpaceMachine<Structure>(execution, variation)
                 try tables.beginStacks()
                 try tables.mapTagged(0, 3)
-                execution.spawn(named: "pinner") { try tables.requireTaggedPins(1, 2, isWhole: true, on: 1) }
+                execution.spawn(named: "pinner") { try tables.requireTaggedPins(0, 2, isWhole: true, on: 1) }
                 execution.atEnd { try tables.requireAllFree() }
             }
             try body(variation.structure)

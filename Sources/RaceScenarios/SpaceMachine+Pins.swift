@@ -5,9 +5,9 @@ import TableMemory
 import VirtualMemory
 
 extension SpaceMachine {
-    /// Maps pages one by one, page `n` with the tag `100 + n`.
+    /// Maps pages one by one, page `n` with the tag `100 + n`. Behind the frame of one is not that of the next.
     func mapTagged(_ first: Int, _ last: Int) throws {
-        for page in first...last {
+        for page in (first...last).reversed() {
             let frame = try mapNew(pages(page), tag: Self.tag(page))
             try require(frame != nil, "there are too few frames for the scenario")
         }
