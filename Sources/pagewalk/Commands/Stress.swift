@@ -55,10 +55,11 @@ struct Stress: ParsableCommand {
 
     func run() throws {
         let plan = try plan()
-        StandardError.write(text: "pagewalk: stress with seed \(plan.seed); to do it again: \(commandLine(plan))\n")
         let outcome: StressOutcome
         do throws(ArenaError) {
             outcome = try plan.run { announcement in
+                // Now, because a freed frame that is freed again ends the process.
+                StandardError.write(text: "pagewalk: seed \(plan.seed); to do it again: \(commandLine(plan))\n")
                 guard let arena else { return }
                 let root = "0x" + String(announcement.rootRegister, radix: 16)
                 StandardError.write(
