@@ -24,7 +24,7 @@ public struct StressPlan: Sendable {
     public static var threadLimit: Int { 32 }
 
     /// Operations of each thread between two tear-downs.
-    static var roundOperations: Int { 20_000 }
+    static var roundOperations: Int { 5000 }
 }
 
 /// What a stress came to.

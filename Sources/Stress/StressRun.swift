@@ -153,22 +153,27 @@ final class StressRun<Format: StressFormat> {
         _ shared: StressSpace<Format>, _ processors: HostProcessors, _ operations: Int
     ) -> [StressCounts] {
         let results = ThreadResults(plan.threads)
-        let (attached, begin, end) = (
-            DispatchSemaphore(value: 0), DispatchSemaphore(value: 0), DispatchSemaphore(value: 0)
+        let (attached, begin, end, leave) = (
+            DispatchSemaphore(value: 0), DispatchSemaphore(value: 0), DispatchSemaphore(value: 0),
+            DispatchSemaphore(value: 0)
         )
+        let interruptions = Interruptions()
         let (plan, round, deadline) = (plan, outcome.rounds, deadline)
         for number in 0..<plan.threads {
             let thread = Thread {
                 processors.withProcessor { memory in
+                    interruptions.addThread()
                     attached.signal()
                     begin.wait()
                     let worker = StressWorker(
                         shared, memory, plan.reclaim, thread: number, threadCount: plan.threads,
-                        SplitMix64(seed: plan.seed, for: UInt64(round), UInt64(number)))
+                        SplitMix64(seed: plan.seed, for: UInt64(round), UInt64(number)),
+                        meetingBy: SplitMix64(seed: plan.seed, for: UInt64(round), .max - 1))
                     worker.run(operations: operations) { deadline.map { ContinuousClock.now >= $0 } ?? false }
                     results.set(worker.counts, of: number)
                 }
                 end.signal()
+                leave.wait()
             }
             thread.name = "stress \(number)"
             thread.start()
@@ -176,7 +181,10 @@ final class StressRun<Format: StressFormat> {
             attached.wait()
         }
         for _ in 0..<plan.threads { begin.signal() }
+        if plan.threads > 1 { interruptions.begin(seed: plan.seed) }
         for _ in 0..<plan.threads { end.wait() }
+        if plan.threads > 1 { interruptions.end() }
+        for _ in 0..<plan.threads { leave.signal() }
         return results.all
     }
 }

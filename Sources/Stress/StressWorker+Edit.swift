@@ -9,10 +9,10 @@ import VirtualMemory
 extension StressWorker {
     /// Frames of one block, or of several single frames, with tags.
     func mapFrames() {
-        let area = anyFrameArea()
         let order = anyOrder()
         let count: UInt64 = 1 << UInt64(order)
-        var page = anyPage(of: area)
+        let (area, anywhere) = anyFramePage()
+        var page = anywhere
         // A large leaf needs an address that is as aligned as its frames are.
         if order > 0, random.below(4) > 0 { page &= ~(count - 1) }
         page = min(page, area.pageCount - count)
@@ -119,13 +119,14 @@ extension StressWorker {
         var (first, last) = anyPages(of: area)
         switch random.below(16) {
         case 0: (first, last) = (wholeRange(area).first.rawValue, wholeRange(area).last.rawValue)
-        case 1:
+        case 1...2:
+            if random.once(in: 2) { (first, last) = likelyPages() }
             // All that one entry two or three levels above the pages covers: whole tables go.
             let mask: UInt64 = (1 << format.shift(Level(1 + random.below(2)))) - 1
             first &= ~mask
             last = first | mask
-        case 2...4: last = first | (shared.pageBytes - 1)
-        case 5...9: (first, last) = likelyPages()
+        case 3...5: last = first | (shared.pageBytes - 1)
+        case 6...9: (first, last) = likelyPages()
         default: break
         }
         let refusal = space.edit(in: memory) { editor in
@@ -211,8 +212,7 @@ extension StressWorker {
         if result == nil { compare(address, mustBeMapped: region?.isDevice == false, lock) }
     }
 
-    func grow() {
-        let area = anyArea()
+    func grow(to area: StressArea) {
         let (first, last) = anyPages(of: area)
         memory.withReadLock(space.words.lock) { lock in
             do throws(SpaceError<Never>) { try space.grow(toCover: range(first, last), lock: lock) } catch {

@@ -46,6 +46,8 @@ final class StressWorker<Format: StressFormat> {
     /// Where this thread has mapped something, or said that faults are to, not long ago.
     private var recent: [(first: UInt64, last: UInt64)] = []
     private var recentCount = 0
+    /// Pages that all threads of a round come back to, so that they meet.
+    private let hot: [(area: StressArea, page: UInt64)]
     /// For messages.
     private(set) var operation: StaticString = ""
 
@@ -53,7 +55,7 @@ final class StressWorker<Format: StressFormat> {
 
     init(
         _ shared: StressSpace<Format>, _ memory: HostMemory, _ policy: ReclaimPolicy, thread: Int, threadCount: Int,
-        _ random: SplitMix64
+        _ random: SplitMix64, meetingBy common: SplitMix64
     ) {
         self.shared = shared
         self.memory = memory
@@ -61,6 +63,12 @@ final class StressWorker<Format: StressFormat> {
         self.thread = thread
         self.threadCount = threadCount
         self.random = random
+        var common = common
+        let areas = shared.areas.all.filter { $0.firstPage != nil }
+        hot = (0..<6).map { _ in
+            let area = areas[common.below(areas.count)]
+            return (area, common.below(area.pageCount))
+        }
     }
 
     var space: Space<Format> { shared.space }
@@ -72,7 +80,12 @@ final class StressWorker<Format: StressFormat> {
         space.use(in: memory)
         for number in 0..<operations {
             if number & 63 == 0, isOver() || shared.log.isFull { break }
-            perform()
+            // When there is one more area, all threads want the space to be deep enough for it.
+            if number % Self.areaOperations == 0 {
+                named("grow") { grow(to: shared.areas.all[areaCount - 1]) }
+            } else {
+                perform()
+            }
             counts.operations += 1
         }
         operation = "unpin"
@@ -102,7 +115,7 @@ final class StressWorker<Format: StressFormat> {
         case 91..<93: named("summary") { summarise() }
         case 93..<95: named("walk") { walk() }
         case 95..<99: named("translate locked") { translateLocked() }
-        default: named("grow") { grow() }
+        default: named("grow") { grow(to: anyArea()) }
         }
     }
 
@@ -126,9 +139,14 @@ final class StressWorker<Format: StressFormat> {
 
     /// An area; those further up only later, so that a space that grows does so now and then.
     func anyArea() -> StressArea {
-        let count = min(shared.areas.all.count, 2 + Int(counts.operations) / 200)
-        return shared.areas.all[random.below(count)]
+        shared.areas.all[random.below(areaCount)]
     }
+
+    private var areaCount: Int {
+        min(shared.areas.all.count, 2 + Int(counts.operations) / Self.areaOperations)
+    }
+
+    private static var areaOperations: Int { 200 }
 
     func anyFrameArea() -> StressArea {
         while true {
@@ -151,6 +169,13 @@ final class StressWorker<Format: StressFormat> {
     /// All of an area.
     func wholeRange(_ area: StressArea) -> VirtualRange { range(area.first, address(area.pageCount, of: area) &- 1) }
 
+    /// A page that can have a frame: one that others want as well, or any.
+    func anyFramePage() -> (area: StressArea, page: UInt64) {
+        if random.once(in: 3) { return hot[random.below(hot.count)] }
+        let area = anyFrameArea()
+        return (area, anyPage(of: area))
+    }
+
     /// Some pages of an area.
     func anyPages(of area: StressArea, atMost limit: UInt64 = .max) -> (first: UInt64, last: UInt64) {
         let page = anyPage(of: area)
@@ -165,6 +190,10 @@ final class StressWorker<Format: StressFormat> {
 
     /// Some pages of an area, and most often some that were mapped not long ago: there is something to be found.
     func likelyPages(atMost limit: UInt64 = .max) -> (first: UInt64, last: UInt64) {
+        if random.once(in: 3) {
+            let (area, page) = hot[random.below(hot.count)]
+            return (address(page, of: area), address(page + 1, of: area) &- 1)
+        }
         guard !recent.isEmpty, random.below(4) > 0 else { return anyPages(of: anyArea(), atMost: limit) }
         let (first, last) = recent[random.below(recent.count)]
         let log2Page = UInt64(format.log2FrameBytes)
