@@ -7,23 +7,28 @@ extension SpaceEditor where Memory: SharedMemory {
     /// - Returns: Why nothing was unmapped; `nil` if it was.
     @inlinable
     public mutating func unmap(_ range: VirtualRange) throws(Memory.Failure) -> Refusal? {
-        guard let root = try root(for: range) else { return .invalidRange(range) }
-        if root.isBeyond { return nil }
-        if let refusal = try splitEnds(of: range, root.value) { return refusal }
+        guard let (root, part) = try root(for: range) else { return .invalidRange(range) }
+        guard let range = part else { return nil }
+        if let refusal = try splitEnds(of: range, root) { return refusal }
         forgetRegions(range)
-        try unmapEntries(
-            root.value.table, Format.fixedTopLevel ?? root.value.topLevel, range.first, range.last)
+        try unmapEntries(root.table, Format.fixedTopLevel ?? root.topLevel, range.first, range.last)
         return nil
     }
 
-    /// The root, if a range is of whole pages and some space of the format translates it. `isBeyond` if this one does not yet.
+    /// The root, if a range is of whole pages and some space of the format translates it, and the part of the range that
+    /// this space translates already: a space that can grow may translate none of it, or its beginning.
     @inlinable
-    func root(for range: VirtualRange) throws(Memory.Failure) -> (value: SpaceRoot, isBeyond: Bool)? {
+    func root(for range: VirtualRange) throws(Memory.Failure) -> (SpaceRoot, part: VirtualRange?)? {
         let format = space.format
         guard (range.first.rawValue | ~range.last.rawValue) & (format.pageBytes &- 1) == 0 else { return nil }
         let root = try Structure.loadRoot(space.words, memory)
-        if format.covers(range, topLevel: root.topLevel) { return (root, false) }
-        return format.covers(range, topLevel: format.topLevels.upperBound) ? (root, true) : nil
+        if format.covers(range, topLevel: root.topLevel) { return (root, range) }
+        guard format.covers(range, topLevel: format.topLevels.upperBound) else { return nil }
+        let limit =
+            format.offsetMask(root.topLevel) &<< format.indexBits(root.topLevel)
+            | ((1 &<< format.indexBits(root.topLevel)) &- 1)
+        let translated = VirtualRange(first: VirtualAddress(0), last: VirtualAddress(limit))
+        return (root, range.intersection(translated))
     }
 
     @usableFromInline
