@@ -1,0 +1,133 @@
+import PageTables
+import TableMemory
+import Testing
+
+@testable import VirtualMemory
+
+@Suite("A live space refuses")
+struct RefusalTests {
+    @Test func `what is not of whole pages, whatever the operation`() throws {
+        let run = try SpaceRun.plain("whole pages")
+        for (first, last) in [(1, 63), (0, 62), (32, 127), (64, 64)] as [(UInt64, UInt64)] {
+            let range = VirtualRange(first: VirtualAddress(first), last: VirtualAddress(last))
+            #expect(try run.map(range, to: run.device(0)) == .invalidRange(range))
+            #expect(try run.add(range, .anonymous) == .invalidRange(range))
+            var pins: [Pin] = []
+            let refusals = try [
+                run.refusal { () throws(SpaceError<MemoryMisuse>) in try run.space.unmap(range, in: run.memory) },
+                run.refusal { () throws(SpaceError<MemoryMisuse>) in
+                    try run.space.protect(range, run.attributes(.read).rights, in: run.memory)
+                },
+                run.refusal { () throws(SpaceError<MemoryMisuse>) in
+                    try run.space.pin(range, for: .read, in: run.memory, into: &pins)
+                },
+            ]
+            #expect(refusals.allSatisfy { $0 == .invalidRange(range) })
+        }
+        #expect(try run.usedFrames() == 1)
+    }
+
+    @Test func `attributes that the format does not have, and protects nothing then`() throws {
+        let run = try SpaceRun(X86_64(), "x86-64", "attributes")
+        let range = run.pages(0, 3)
+        #expect(try run.map(range, to: run.device(0)) == nil)
+        for rights in [[], [.userWrite], [.supervisorExecute]] as [Rights] {
+            let attributes = EntryAttributes(rights: rights)
+            let refusals = try [
+                run.refusal { () throws(SpaceError<MemoryMisuse>) in
+                    try run.space.map(run.pages(8), to: run.device(0), attributes, in: run.memory)
+                },
+                run.refusal { () throws(SpaceError<MemoryMisuse>) in
+                    try run.space.add(Region(run.pages(8), .anonymous, attributes), in: run.memory)
+                },
+                run.refusal { () throws(SpaceError<MemoryMisuse>) in
+                    try run.space.protect(range, rights, in: run.memory)
+                },
+            ]
+            #expect(refusals.allSatisfy(isInexpressible), "\(rights)")
+        }
+        guard case .mapped(let mapping) = try run.translate(0) else { throw run.failure("nothing is mapped") }
+        #expect(mapping.rights == run.attributes([.read, .write]).rights)
+    }
+
+    @Test func `to map what is mapped, with its first page, and maps nothing before it`() throws {
+        let run = try SpaceRun.plain("mapped")
+        // Behind a large leaf and a table, in the middle of a leaf, at its end.
+        try run.map(run.pages(16, 31), to: run.device(0))
+        try run.map(run.pages(45), to: run.device(0))
+        let used = try run.usedFrames()
+        let head = try #require(try run.references.allocator.allocate(FrameOrder(6), in: run.memory))
+        let start = run.layout.map.address(of: head)
+        let cases: [(first: UInt64, last: UInt64, mapped: UInt64)] = [
+            (0, 63, 16), (20, 21, 20), (31, 40, 31), (32, 63, 45), (44, 45, 45), (45, 60, 45), (15, 16, 16),
+        ]
+        for (first, last, mapped) in cases {
+            for physical in [run.device(first), start] {
+                let refusal = try run.map(run.pages(first, last), to: physical)
+                #expect(refusal == .alreadyMapped(run.address(mapped)), "\(first) ... \(last)")
+            }
+            #expect(
+                try run.physical(run.address(mapped - 1))
+                    == (mapped > 16 && mapped < 32 ? run.device(mapped - 17) : nil))
+        }
+        #expect(try run.referenceCount(head) == 1)
+        try run.references.drop(on: head, in: run.memory)
+        try run.space.unmap(run.pages(0, 1023), in: run.memory)
+        #expect(try run.usedFrames() <= used)
+        try run.space.tearDown(in: run.memory)
+        #expect(try run.usedFrames() == 0)
+    }
+
+    @Test func `an access that a mapping forbids, where no region is`() throws {
+        let run = try SpaceRun.plain("no region")
+        try run.mapNew(run.pages(0), .read)
+        #expect(try run.fault(run.address(0), for: .read) == nil)
+        #expect(try run.fault(run.address(0), for: .write) == .accessDenied(run.address(0)))
+        #expect(try run.fault(run.address(1), for: .read) == .notMapped(run.address(1)))
+        #expect(try run.fault(VirtualAddress(.max), for: .read) == .notMapped(VirtualAddress(.max)))
+        var pins: [Pin] = []
+        let refusal = try run.refusal { () throws(SpaceError<MemoryMisuse>) in
+            try run.space.pin(run.pages(0), for: .write, in: run.memory, into: &pins)
+        }
+        #expect(refusal == .accessDenied(run.address(0)))
+    }
+
+    @Test func `an access that a region forbids, also where the page is there`() throws {
+        let run = try SpaceRun.plain("region")
+        #expect(try run.add(run.pages(0, 3), .anonymous, .read) == nil)
+        #expect(try run.fault(run.address(2), for: .write) == .accessDenied(run.address(2)))
+        #expect(try run.usedFrames() == 1, "no page was made")
+        #expect(try run.fault(run.address(2), for: .read) == nil)
+        #expect(try run.fault(run.address(2), for: .write) == .accessDenied(run.address(2)))
+        #expect(try run.add(run.pages(3, 9), .anonymous) == .alreadyMapped(run.address(3)))
+        #expect(try run.add(run.pages(0, 9), .anonymous) == .alreadyMapped(run.address(0)))
+        // The rights of the region change with those of its pages.
+        try run.space.protect(run.pages(0, 3), run.attributes([.read, .write]).rights, in: run.memory)
+        #expect(try run.fault(run.address(2), for: .write) == nil)
+        #expect(try run.fault(run.address(0), for: .write) == nil)
+    }
+
+    @Test func `a range that no tree translates all of`() throws {
+        let run = try SpaceRun(X86_64(), "x86-64", "halves")
+        let half: UInt64 = 1 << 47
+        let ranges = [
+            VirtualRange(first: VirtualAddress(half - 4096), last: VirtualAddress(half + 4095)),
+            VirtualRange(first: VirtualAddress(half), last: VirtualAddress(half + 4095)),
+            VirtualRange(first: VirtualAddress(0 &- half - 4096), last: VirtualAddress(0 &- half + 4095)),
+            VirtualRange(first: VirtualAddress(0), last: VirtualAddress(.max)),
+        ]
+        for range in ranges {
+            #expect(try run.map(range, to: PhysicalAddress(0x10_0000_0000)) == .invalidRange(range))
+            let refusal = try run.refusal { () throws(SpaceError<MemoryMisuse>) in
+                try run.space.unmap(range, in: run.memory)
+            }
+            #expect(refusal == .invalidRange(range))
+        }
+    }
+
+    private func places(_ run: SpaceRun<SmallFormat<UInt64>>) -> UInt64 { run.places.devices }
+
+    private func isInexpressible(_ refusal: Refusal?) -> Bool {
+        if case .notExpressible = refusal { true } else { false }
+    }
+}
