@@ -17,7 +17,7 @@ extension SpaceEditor where Memory: SharedMemory {
             lastPhysical >= physical.rawValue
         else { return .invalidRange(range) }
         do throws(EncodingError) { try encoding.use(attributes) } catch { return .notExpressible(error) }
-        if let wide = tooWide(PhysicalAddress(lastPhysical & ~offsetMask)) { return .notExpressible(wide) }
+        if let wide = tooWide(physical, PhysicalAddress(lastPhysical & ~offsetMask)) { return .notExpressible(wide) }
         var root = try Structure.loadRoot(space.words, memory)
         if !format.covers(range, topLevel: root.topLevel) {
             switch try space.grow(toCover: range, in: memory) {
@@ -38,7 +38,18 @@ extension SpaceEditor where Memory: SharedMemory {
         return stop.refusal
     }
 
-    /// The highest page's address, if a leaf cannot hold it.
+    /// A page from `first` to `last` that a leaf cannot hold, if there is one.
+    @inlinable
+    func tooWide(_ first: PhysicalAddress, _ last: PhysicalAddress) -> EncodingError? {
+        if first == last { return tooWide(last) }
+        // What leaves cannot hold need not be the highest bits. The pages on both sides of where the highest bit changes have
+        // all the bits that any page between has.
+        let highest: UInt64 = 1 &<< UInt64(63 &- (first.rawValue ^ last.rawValue).leadingZeroBitCount)
+        let middle = last.rawValue & ~(highest &- 1)
+        return tooWide(PhysicalAddress(middle)) ?? tooWide(PhysicalAddress(middle &- space.format.pageBytes))
+    }
+
+    /// The page, if a leaf cannot hold its address.
     @inlinable
     func tooWide(_ page: PhysicalAddress) -> EncodingError? {
         let leaf = Entry((encoding.leaf(at: .leafTable) ?? 0) | space.format.addressBits(page, at: .leafTable))
@@ -191,11 +202,12 @@ extension SpaceEditor {
         let range = region.range
         let offsetMask = space.format.pageBytes &- 1
         guard (range.first.rawValue | ~range.last.rawValue) & offsetMask == 0 else { return .invalidRange(range) }
+        do throws(EncodingError) { try encoding.use(region.attributes) } catch { return .notExpressible(error) }
         if case .device(let start) = region.content {
             let last = start.rawValue &+ (range.last.rawValue &- range.first.rawValue)
             guard start.rawValue & offsetMask == 0, last >= start.rawValue else { return .invalidRange(range) }
+            if let wide = tooWide(start, PhysicalAddress(last & ~offsetMask)) { return .notExpressible(wide) }
         }
-        do throws(EncodingError) { try encoding.use(region.attributes) } catch { return .notExpressible(error) }
         if let overlap = space.regions.firstOverlap(range) { return .alreadyMapped(overlap) }
         if case .failure(let refusal) = try space.grow(toCover: range, in: memory) { return refusal }
         space.regions.insert(region)

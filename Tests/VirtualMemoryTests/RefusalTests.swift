@@ -27,6 +27,43 @@ struct RefusalTests {
         #expect(try run.usedFrames() == 1)
     }
 
+    @Test func `memory that is misaligned, ends beyond all addresses, or does not fit into an entry`() throws {
+        let run = try SpaceRun.plain("memory")
+        let range = run.pages(0, 1)
+        for physical in [places(run) + 1, places(run) + 32, 0 &- 64] {
+            let address = PhysicalAddress(physical)
+            #expect(try run.map(range, to: address) == .invalidRange(range))
+            #expect(try run.add(range, .device(start: address)) == .invalidRange(range))
+        }
+        // Entries hold addresses below 2^30; the second page is the one that does not fit.
+        for physical in [1 << 30, 1 << 40, 1 << 30 - 64] as [UInt64] {
+            let address = PhysicalAddress(physical)
+            #expect(isInexpressible(try run.map(range, to: address)))
+            #expect(isInexpressible(try run.add(range, .device(start: address))))
+        }
+        #expect(try run.map(range, to: PhysicalAddress(1 << 30 - 128)) == nil)
+        #expect(try run.add(range, .device(start: PhysicalAddress(1 << 30 - 128))) == nil)
+        try run.space.tearDown(in: run.memory)
+    }
+
+    @Test func `memory with an address bit that entries use for something else, wherever in the range`() throws {
+        let bit: UInt64 = 1 << 40
+        let run = try SpaceRun(X86_64(encryptionMask: bit), "x86-64", "encryption")
+        for (first, count) in [
+            (bit, 1), (bit - 4096, 2), (2 * bit - 4096, 1), (2 * bit - 4096, 2), (2 * bit - 8192, 3),
+        ] {
+            let range = run.pages(0, UInt64(count - 1))
+            let address = PhysicalAddress(first)
+            #expect(isInexpressible(try run.map(range, to: address)), "\(count) pages at \(address)")
+            #expect(isInexpressible(try run.add(range, .device(start: address))), "\(count) pages at \(address)")
+        }
+        for first in [bit - 8192, 2 * bit, 3 * bit - 8192] where first & bit == 0 {
+            #expect(try run.map(run.pages(0, 1), to: PhysicalAddress(first)) == nil)
+            #expect(try run.physical(run.address(1))?.rawValue == first + 4096)
+            try run.space.unmap(run.pages(0, 1), in: run.memory)
+        }
+    }
+
     @Test func `attributes that the format does not have, and protects nothing then`() throws {
         let run = try SpaceRun(X86_64(), "x86-64", "attributes")
         let range = run.pages(0, 3)
