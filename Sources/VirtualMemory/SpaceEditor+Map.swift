@@ -205,7 +205,10 @@ extension SpaceEditor {
         do throws(EncodingError) { try encoding.use(region.attributes) } catch { return .notExpressible(error) }
         if case .device(let start) = region.content {
             let last = start.rawValue &+ (range.last.rawValue &- range.first.rawValue)
-            guard start.rawValue & offsetMask == 0, last >= start.rawValue else { return .invalidRange(range) }
+            // Faults count no mappings of a device, so that what they map must not be frames.
+            guard start.rawValue & offsetMask == 0, last >= start.rawValue,
+                !space.map.overlaps(start, PhysicalAddress(last))
+            else { return .invalidRange(range) }
             if let wide = tooWide(start, PhysicalAddress(last & ~offsetMask)) { return .notExpressible(wide) }
         }
         if let overlap = space.regions.firstOverlap(range) { return .alreadyMapped(overlap) }

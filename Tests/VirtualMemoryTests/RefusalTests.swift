@@ -46,6 +46,12 @@ struct RefusalTests {
         try run.space.tearDown(in: run.memory)
     }
 
+    private func places(_ run: SpaceRun<SmallFormat<UInt64>>) -> UInt64 { run.places.devices }
+
+    private func isInexpressible(_ refusal: Refusal?) -> Bool {
+        if case .notExpressible = refusal { true } else { false }
+    }
+
     @Test func `memory with an address bit that entries use for something else, wherever in the range`() throws {
         let bit: UInt64 = 1 << 40
         let run = try SpaceRun(X86_64(encryptionMask: bit), "x86-64", "encryption")
@@ -85,6 +91,21 @@ struct RefusalTests {
         }
         guard case .mapped(let mapping) = try run.translate(0) else { throw run.failure("nothing is mapped") }
         #expect(mapping.rights == run.attributes([.read, .write]).rights)
+    }
+
+    @Test func `a region of a device that is frames, even in part`() throws {
+        let run = try SpaceRun.plain("frames")
+        let first = run.layout.map.address(of: run.layout.map.first)
+        let last = run.layout.map.frameCount - 1
+        let end = run.layout.map.address(of: Frame(run.layout.map.first.number + last))
+        let range = run.pages(0, 1)
+        for start in [first.rawValue - 64, first.rawValue, end.rawValue] {
+            #expect(try run.add(range, .device(start: PhysicalAddress(start))) == .invalidRange(range))
+        }
+        for start in [first.rawValue - 128, end.rawValue + 64] {
+            #expect(try run.add(range, .device(start: PhysicalAddress(start))) == nil)
+            try run.space.unmap(range, in: run.memory)
+        }
     }
 
     @Test func `to map what is mapped, with its first page, and maps nothing before it`() throws {
@@ -160,11 +181,5 @@ struct RefusalTests {
             }
             #expect(refusal == .invalidRange(range))
         }
-    }
-
-    private func places(_ run: SpaceRun<SmallFormat<UInt64>>) -> UInt64 { run.places.devices }
-
-    private func isInexpressible(_ refusal: Refusal?) -> Bool {
-        if case .notExpressible = refusal { true } else { false }
     }
 }
