@@ -115,10 +115,10 @@ struct FragmentTests {
     fileprivate func againstASet(_ machine: FragmentCase, run: Int) throws {
         var random = SeededRandom(for: "fragments of \(machine), \(run)")
         let replay: Comment = "\(SeededRandom.replay("VirtualMemoryTests"))"
-        let tables = try FragmentMachine(log2FrameBytes: machine.log2FrameBytes, frames: 6)
+        let tables = try FragmentMachine(log2FrameBytes: machine.log2FrameBytes, frames: 4)
         var taken: Set<PhysicalAddress> = []
-        let limit = 6 * machine.count
-        for step in 0..<min(6 * limit, 500) {
+        let limit = 4 * machine.count
+        for step in 0..<min(6 * limit, 250) {
             // Fills up, and empties again.
             let fills = step / max(limit, 50) % 2 == 0
             if random.next() % 8 < (fills ? 6 : 2) {

@@ -158,16 +158,17 @@ struct SpaceCheck<F: WritableFormat> {
         try map(first + 4 * size, size, to: run.layout.map.address(of: larger).rawValue, atMost: PageSize(log2Bytes: 0))
         try verify(references(larger) == 1 + 3 << UInt32(order), "\(try references(larger)) references")
         // Two blocks that are buddies lie as one large leaf would.
-        var halves: [Frame] = []
-        while let half = try run.newBlock(order - 1) { halves.append(half) }
-        let pair = halves.sorted().first { head in
-            head.number % (2 << UInt32(order - 1)) == 0 && halves.contains(Frame(head.number + 1 << UInt32(order - 1)))
+        var halves: Set<Frame> = []
+        var buddies: (low: Frame, high: Frame)?
+        while buddies == nil, let half = try run.newBlock(order - 1) {
+            let buddy = Frame(half.number ^ 1 << UInt32(order - 1))
+            if halves.contains(buddy) { buddies = (min(half, buddy), max(half, buddy)) }
+            halves.insert(half)
         }
-        guard let pair else { throw run.failure("no buddies") }
-        for head in halves where head.number >> UInt32(order) != pair.number >> UInt32(order) { try run.release(head) }
+        guard let (pair, other) = buddies else { throw run.failure("no buddies") }
+        for head in halves.subtracting([pair, other]) { try run.release(head) }
         try map(first, 0 + size, unmappingFirst: true, to: run.layout.map.address(of: pair).rawValue)
         try verify(first, size, isMappedBy: [.leafTable: size])
-        let other = Frame(pair.number + 1 << UInt32(order - 1))
         for head in [pair, other] {
             try verify(references(head) == 1 + 1 << UInt32(order - 1), "\(try references(head)) references")
         }

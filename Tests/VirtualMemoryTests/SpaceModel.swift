@@ -32,6 +32,8 @@ struct ModelBlock {
     var isHeld: Bool
     /// Pages that are pinned, each as often as it is.
     var pinnedPages: UInt64 = 0
+    /// The first word of some of its pages, by their addresses.
+    var tags: [UInt64: UInt64] = [:]
 }
 
 /// What a live space has to be: which page is where, and nothing of tables and leaves.
@@ -41,8 +43,6 @@ struct SpaceModel<Format: WritableFormat> {
     var mappings = IntervalMap<ModelPage>()
     var regions = IntervalMap<ModelRegion>()
     var blocks: [Frame: ModelBlock] = [:]
-    /// The first word of pages, by physical address.
-    var tags: [UInt64: UInt64] = [:]
 
     init(_ format: Format, topLevel: Level) {
         self.format = format
@@ -139,7 +139,6 @@ struct SpaceModel<Format: WritableFormat> {
     mutating func dropUnused() {
         for (head, block) in blocks where !block.isHeld && block.pinnedPages == 0 && mappedPages(of: block) == 0 {
             blocks[head] = nil
-            tags = tags.filter { !block.physical.contains(PhysicalAddress($0.key)) }
         }
     }
 

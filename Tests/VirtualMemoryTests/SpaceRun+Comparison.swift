@@ -9,7 +9,7 @@ extension SpaceRun {
     func compare() throws {
         let tables = try compareMappings()
         try compareCounts(tables)
-        for (page, tag) in model.tags {
+        for (page, tag) in model.blocks.values.flatMap(\.tags) {
             let word = try memory.load(Word<UInt64>(PhysicalAddress(page)), .relaxed)
             try verify(word == tag, "the page \(hexadecimal(page)) holds \(hexadecimal(word))")
         }

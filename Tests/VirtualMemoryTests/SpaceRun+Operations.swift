@@ -143,14 +143,14 @@ extension SpaceRun {
         model.blocks[head] = ModelBlock(physical: range, order: FrameOrder(order), isHeld: true)
         let last = range.last.rawValue & ~(model.pageBytes - 1)
         for page in Set([range.first.rawValue, range.first.rawValue + (last - range.first.rawValue) / 2, last]) {
-            try write(random.next(), page & ~(model.pageBytes - 1))
+            try write(random.next(), page & ~(model.pageBytes - 1), in: head)
         }
         return head
     }
 
-    func write(_ tag: UInt64, _ page: UInt64) throws {
+    func write(_ tag: UInt64, _ page: UInt64, in head: Frame) throws {
         try memory.store(tag, to: Word<UInt64>(PhysicalAddress(page)), .relaxed)
-        model.tags[page] = tag
+        model.blocks[head]?.tags[page] = tag
     }
 
     func release(_ head: Frame) throws {
@@ -326,7 +326,7 @@ extension SpaceRun {
             physical: layout.map.range(of: frame, .single), order: .single, isHeld: false)
         model.mappings.insert(
             first, last, ModelPage(physical: physical, attributes: normalised(region.attributes)))
-        try write(random.next(), physical)
+        try write(random.next(), physical, in: frame)
     }
 
     /// Splits large leaves down to a page, by a walk.
