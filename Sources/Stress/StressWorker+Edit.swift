@@ -193,13 +193,14 @@ extension StressWorker {
     ) {
         let region = model.regions.piece(at: address)?.value
         let isDenied: Bool
+        let isMapped: Bool
         switch model.expectation(address) {
-        case .mapped(_, let isWritable): isDenied = access == .write && !isWritable
-        default: isDenied = false
+        case .mapped(_, let isWritable): (isMapped, isDenied) = (true, access == .write && !isWritable)
+        default: (isMapped, isDenied) = (false, false)
         }
         let expected: Refusal? =
             switch region {
-            case nil: .notMapped(VirtualAddress(address))
+            case nil where !isMapped: .notMapped(VirtualAddress(address))
             case let region? where access == .write && !region.isWritable: .accessDenied(VirtualAddress(address))
             default: isDenied ? .accessDenied(VirtualAddress(address)) : nil
             }
