@@ -43,7 +43,10 @@ extension LiveSpace {
         let place = place(position.index, of: position.table)
         let level = position.level
         let physical = format.physical(of: leaf, at: level, for: VirtualAddress(0))
-        if map.frame(of: physical) == nil, case .device? = regions.region(at: address)?.content {
+        // Entries in halves are not cleared where somebody may set them again at once: see `SpaceEditor+Reuse`.
+        if !Format.isAccessedInHalves, map.frame(of: physical) == nil,
+            case .device? = regions.region(at: address)?.content
+        {
             let empty = format.emptyEntry(at: level)
             return try replace(leaf, by: empty, at: place, of: position.table, in: memory) ? .split : .changed
         }

@@ -10,8 +10,10 @@ extension SpaceEditor where Memory: SharedMemory {
         guard let root = try root(for: range) else { return .invalidRange(range) }
         if let refusal = inexpressible(rights) { return refusal }
         if root.isBeyond { return nil }
+        try waitBeforeReuse()
         if let refusal = try splitEnds(of: range, root.value) { return refusal }
         if space.hasRegions { changeRegions(range, rights) }
+        noteChangedEntries()
         try protectEntries(
             root.value.table, Format.fixedTopLevel ?? root.value.topLevel, range.first, range.last, rights)
         return nil

@@ -9,6 +9,7 @@ extension SpaceEditor where Memory: SharedMemory {
     @inline(__always)
     public mutating func unmap(_ range: VirtualRange) throws(Memory.Failure) -> Refusal? {
         if isInRecentTable(range), !isWholeTable(range), isOfPages(range), !space.hasRegions {
+            noteChangedEntries()
             try unmapPages(recentTable, range.first, range.last, mapsFrames: recentMapsFrames)
             return nil
         }
@@ -22,6 +23,7 @@ extension SpaceEditor where Memory: SharedMemory {
         if root.isBeyond { return nil }
         if let refusal = try splitEnds(of: range, root.value) { return refusal }
         if space.hasRegions { forgetRegions(range) }
+        noteChangedEntries()
         try unmapEntries(
             root.value.table, Format.fixedTopLevel ?? root.value.topLevel, range.first, range.last)
         return nil
