@@ -40,6 +40,17 @@ extension Scenario {
             execution.atEnd { try tables.requireAllFree() }
         },
         Scenario(
+            "half-entry-cleared-in-walk",
+            "Does a walk over a range see a page as it was, or none, while its entry is cleared in two halves?",
+            rules: [.recheckLowHalf, .clearLowHalfFirst], races: ["B6"]
+        ) { execution, variation in
+            let tables = try HalfEntryMachine(execution, variation)
+            try tables.map(.first, 0, 0)
+            tables.walkRange(0, 1, expecting: [.first])
+            execution.spawn(named: "owner") { try tables.unmap(0, 0) }
+            execution.atEnd { try tables.requireAllFree() }
+        },
+        Scenario(
             "half-entry-replaced-while-read",
             "Does a walker see a large page or its small ones while the entry becomes that of a table?",
             rules: [.recheckLowHalf, .clearLowHalfFirst, .setHighHalfFirst], races: ["B5", "B6"]
@@ -146,10 +157,38 @@ private final class HalfEntryMachine {
         }
     }
 
+    /// A thread that walks over a range of pages once. Each may be mapped to one of the devices, or not.
+    func walkRange(_ first: Int, _ last: Int, expecting devices: [Device]) {
+        execution.spawn(named: "walker") { [self] in
+            var visitor = LeafPlaces()
+            try machine.processor(1).withInterruptsBlocked { (section) throws(Abandoned) in
+                _ = try space.view(in: section).walk(pages(first, last), in: section, visitor: &visitor)
+            }
+            for (address, place) in visitor.places {
+                if !devices.contains(where: { $0.rawValue + address.rawValue == place.rawValue }) {
+                    try machine.violate("\(address) is at \(place), where it never was")
+                }
+            }
+        }
+    }
+
     func requireAllFree() throws {
         let memory = machine.processor(0)
         try space.tearDown(in: memory)
         let lost = try UInt64(layout.map.frameCount) - references.allocator.freeFrameCount(in: memory)
         if lost != 0 { try machine.violate("\(lost) frames are never freed") }
+    }
+}
+
+/// Where the leaves are that a walk comes by.
+private struct LeafPlaces: PageWalkVisitor {
+    var places: [(VirtualAddress, PhysicalAddress)] = []
+
+    mutating func leaf(
+        _ entry: Entry, _ format: HalfEntryFormat, at index: Int, in visit: borrowing TableVisit,
+        first: VirtualAddress, last: VirtualAddress
+    ) -> WalkAction {
+        places.append((first, format.physical(of: entry, at: visit.level, for: first)))
+        return .proceed
     }
 }
