@@ -33,6 +33,10 @@ public struct FrameDescriptor: Hashable, Sendable {
     @inlinable
     public static func log2Bytes(log2FrameBytes: UInt8) -> UInt64 { log2FrameBytes > 12 ? 7 : 6 }
 
+    /// log2 of the most fragments that a frame can have: each needs a bit of `taken`.
+    @inlinable
+    public static func log2MostFragments(log2FrameBytes: UInt8) -> Int { log2FrameBytes > 12 ? 8 : 6 }
+
     @inlinable
     func word<Value: WordValue>(_ offset: UInt64) -> Word<Value> {
         Word(aligned: PhysicalAddress(address.rawValue &+ offset))

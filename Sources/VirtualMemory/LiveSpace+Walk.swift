@@ -43,7 +43,8 @@ extension LiveSpace {
         let place = place(position.index, of: position.table)
         let level = position.level
         let physical = format.physical(of: leaf, at: level, for: VirtualAddress(0))
-        if regionDescribes(leaf, level, physical, address) {
+        // Entries in halves are not cleared where somebody may set them again at once: see `SpaceEditor+Reuse`.
+        if !Format.isAccessedInHalves, regionDescribes(leaf, level, physical, address) {
             let empty = format.emptyEntry(at: level)
             return try replace(leaf, by: empty, at: place, of: position.table, in: memory) ? .split : .changed
         }

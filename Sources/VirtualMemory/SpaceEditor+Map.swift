@@ -26,6 +26,8 @@ extension SpaceEditor where Memory: SharedMemory {
     ) throws(Memory.Failure) -> Bool {
         let last = physical.rawValue &+ (range.last.rawValue &- range.first.rawValue)
         let pageMask = space.format.pageBytes &- 1
+        // What was mapped before a refusal is mapped and unmapped again then: not of entries in halves.
+        if Format.isAccessedInHalves { return false }
         guard isInRecentTable(range), encoding.attributes == attributes,
             (range.first.rawValue | ~range.last.rawValue | physical.rawValue) & pageMask == 0,
             last >= physical.rawValue, !space.map.overlaps(physical, PhysicalAddress(last)),
@@ -65,10 +67,12 @@ extension SpaceEditor where Memory: SharedMemory {
             case .failure(let refusal): return refusal
             }
         }
+        try waitBeforeReuse()
         let level = Format.fixedTopLevel ?? root.topLevel
         guard let stop = try map(job, root.table, level, range.first, range.last) else { return nil }
         // What was mapped before the refusal goes again.
         if stop.address > range.first {
+            noteChangedEntries()
             try unmapEntries(root.table, level, range.first, VirtualAddress(stop.address.rawValue &- 1))
         }
         return stop.isOutOfMemory ? .outOfMemory : .alreadyMapped(stop.address)

@@ -10,8 +10,10 @@ extension SpaceEditor where Memory: SharedMemory {
         guard let (root, part) = try root(for: range) else { return .invalidRange(range) }
         if let refusal = inexpressible(rights) { return refusal }
         guard let part else { return nil }
+        try waitBeforeReuse()
         if let refusal = try splitEnds(of: part, root) { return refusal }
         if space.hasRegions { changeRegions(part, rights) }
+        noteChangedEntries()
         try protectEntries(root.table, Format.fixedTopLevel ?? root.topLevel, part.first, part.last, rights)
         return nil
     }

@@ -9,6 +9,7 @@ extension SpaceEditor where Memory: SharedMemory {
     @inline(__always)
     public mutating func unmap(_ range: VirtualRange) throws(Memory.Failure) -> Refusal? {
         if isInRecentTable(range), !isWholeTable(range), isOfPages(range), !space.hasRegions {
+            noteChangedEntries()
             try unmapPages(recentTable, range.first, range.last, mapsFrames: recentMapsFrames)
             return nil
         }
@@ -22,6 +23,7 @@ extension SpaceEditor where Memory: SharedMemory {
         guard let part else { return nil }
         if let refusal = try splitEnds(of: part, root) { return refusal }
         if space.hasRegions { forgetRegions(part) }
+        noteChangedEntries()
         try unmapEntries(root.table, Format.fixedTopLevel ?? root.topLevel, part.first, part.last)
         return nil
     }
