@@ -86,24 +86,6 @@ extension Scenario {
             }
             execution.atEnd { try tables.requireAllFree() }
         },
-        Scenario(
-            "fault-against-move", "Is a page where a region says, if the region moves while a fault is on its way?",
-            rules: []
-        ) { execution, variation in
-            let tables = try SpaceMachine<SoundStructure>(execution, variation)
-            try tables.addRegion(0, 0, .device(start: tables.device))
-            execution.spawn(named: "fault") {
-                let found = try tables.faultIfPossible(0, on: 1)
-                try tables.require(found == nil || found == tables.devicePage(0), "page 0 is elsewhere")
-            }
-            execution.spawn(named: "owner") { try tables.move(0, 0, to: 3, on: 0) }
-            execution.atEnd {
-                let found = try tables.fault(3, on: 0)
-                try tables.require(found == tables.devicePage(0), "page 3 is not where its region says")
-                try tables.require(try tables.physical(of: 0) == nil, "page 0 is mapped, where there is no region")
-                try tables.requireTablesFree()
-            }
-        },
     ]
 }
 
@@ -127,20 +109,5 @@ extension SpaceMachine {
             try space.summary(of: pages(0, 3), in: section)
         }
         try require(summary.mappedBytes <= 2 * count * pageBytes, "\(count) pages are \(summary.mappedBytes) bytes")
-    }
-
-    /// As `fault`, where there may be no region.
-    fileprivate func faultIfPossible(_ page: Int, on processor: Int) throws -> PhysicalAddress? {
-        let address = address(page)
-        return try memory(processor).withReadLock(space.words.lock) { (lock) throws(Abandoned) in
-            do throws(SpaceError<Abandoned>) { try space.fault(address, for: .read, lock: lock) } catch {
-                switch error {
-                case .memory(let abandoned): throw abandoned
-                case .refused(.notMapped): return nil
-                case .refused(let refusal): try machine.violate("the fault at page \(page) is refused: \(refusal)")
-                }
-            }
-            return try physical(of: page, lock: lock)
-        }
     }
 }

@@ -132,8 +132,7 @@ extension SpaceEditor where Memory: SharedMemory {
 
     /// Puts a table that no entry leads to any more, and all tables below it, into the batch.
     ///
-    /// The entries of leaf tables are left as they are: whoever pinned a page through one of them finds the entry cleared
-    /// that led to the table.
+    /// Leaves are left as they are: whoever pinned a page through one of them finds the entry cleared that led to its table.
     @inlinable
     mutating func unlink(_ table: PhysicalAddress, _ level: Level) throws(Memory.Failure) {
         let format = space.format
@@ -143,11 +142,7 @@ extension SpaceEditor where Memory: SharedMemory {
             for _ in 0..<format.entryCount(level) {
                 let entry = try memory.load(format, PhysicalAddress(place))
                 switch format.shape(of: entry, at: level) {
-                case .leaf:
-                    if level > .leafTable {
-                        try memory.store(format.emptyEntry(at: level), format, at: PhysicalAddress(place), .release)
-                    }
-                    try dropFrames(of: entry, at: level)
+                case .leaf: try dropFrames(of: entry, at: level)
                 case .table where level > .leafTable:
                     try memory.store(format.emptyEntry(at: level), format, at: PhysicalAddress(place), .release)
                     try unlink(format.table(of: entry, at: level), level.below)
