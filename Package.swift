@@ -91,7 +91,7 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "VirtualMemoryTests",
-            dependencies: ["PageTables", "TableMemory", "PageTableWalk", "VirtualMemory", "HostMemory"],
+            dependencies: ["PageTables", "TableMemory", "PageTableWalk", "VirtualMemory", "HostMemory", "SeededRandom"],
             swiftSettings: strict),
         .testTarget(
             name: "RaceScenariosTests",

@@ -10,8 +10,8 @@ import TableMemory
 //   4. Tables that move as a whole: clear the entry that leads to each of them.
 //   5. Flush the old range. Wait once for the walkers that may be in one of those tables.          [waitBeforeRelinking]
 //   6. Set the entries that lead to them at the new place.
-//   7. Tables of the old range that map nothing any more, and empty ones of the target that were in the way, go into the
-//      batch (`UnlinkedTables`).
+// Tables of the old range that map nothing any more, and empty ones of the target that were in the way, go into the batch
+// (`UnlinkedTables`).
 //
 // A page is found at the old place, at the new one, or, for a moment, at neither. Why wait in step 5: a walker that came into
 // a table by its old address takes what it finds there for what is at that address. Without waiting it would find what
@@ -85,7 +85,7 @@ extension SpaceEditor where Memory: SharedMemory {
         try space.flush(range, in: memory)
         if !job.unlinked.isEmpty {
             if memory.enforces(.waitBeforeRelinking) { try space.reclaimer.wait(in: memory) }
-            for (entry, level, target) in job.unlinked { try link(&job, root, entry, level, target) }
+            for (entry, level, target) in job.unlinked { try setMoved(&job, root, entry, level, target) }
         }
         return nil
     }
@@ -230,24 +230,10 @@ extension SpaceEditor where Memory: SharedMemory {
         }
     }
 
-    /// Sets a leaf at its new place.
+    /// Sets a leaf, or an entry that leads to a table, at its new place.
     @inlinable
     @inline(__always)
-    func setMoved(
-        _ job: inout MoveJob, _ root: SpaceRoot, _ leaf: Entry, _ level: Level, _ target: VirtualAddress
-    ) throws(Memory.Failure) {
-        let format = space.format
-        guard let table = try targetTable(&job, root, level, target) else {
-            preconditionFailure("a table of the target was not made")
-        }
-        let physical = format.physical(of: leaf, at: level, for: VirtualAddress(0))
-        if space.map.frame(of: physical) != nil { try space.setMapsFrames(table, in: memory) }
-        try memory.store(leaf, format, at: space.place(format.index(of: target, at: level), of: table), .release)
-    }
-
-    /// Steps 6 and 7 for one table. What the target has there maps nothing.
-    @inlinable
-    mutating func link(
+    mutating func setMoved(
         _ job: inout MoveJob, _ root: SpaceRoot, _ entry: Entry, _ level: Level, _ target: VirtualAddress
     ) throws(Memory.Failure) {
         let format = space.format
@@ -255,9 +241,20 @@ extension SpaceEditor where Memory: SharedMemory {
             preconditionFailure("a table of the target was not made")
         }
         let place = space.place(format.index(of: target, at: level), of: table)
-        let old = try memory.load(format, place)
+        if level > .leafTable { return try set(entry, level, at: place) }
+        let physical = format.physical(of: entry, at: level, for: VirtualAddress(0))
+        if space.map.frame(of: physical) != nil { try space.setMapsFrames(table, in: memory) }
         try memory.store(entry, format, at: place, .release)
-        if format.shape(of: old, at: level) == .table { try unlink(format.table(of: old, at: level), level.below) }
+    }
+
+    /// Sets an entry where the target has nothing or a table that maps nothing, which goes.
+    @inlinable
+    mutating func set(_ entry: Entry, _ level: Level, at place: PhysicalAddress) throws(Memory.Failure) {
+        let old = try memory.load(space.format, place)
+        try memory.store(entry, space.format, at: place, .release)
+        if space.format.shape(of: old, at: level) == .table {
+            try unlink(space.format.table(of: old, at: level), level.below)
+        }
     }
 }
 
