@@ -3,7 +3,7 @@
 IMAGE ?= Samples/s390x/pagetables.elf.zst
 SOURCES = Sources Tests Benchmarks Package.swift
 
-.PHONY: rules check-protocols help run test check format bench docs fuzz check-guests matrix
+.PHONY: rules check-protocols check-sanitizers help run test check format bench docs fuzz check-guests matrix
 
 help:
 	@echo "make run [IMAGE=...]      build and show what an image is"
@@ -15,6 +15,7 @@ help:
 	@echo "make fuzz [INPUTS=...]    mutated and truncated images, 100,000 of them"
 	@echo "make check-guests DIR=... full captures in a folder against their oracles"
 	@echo "make check-protocols      explore all scenarios, then take each safety rule out of the source"
+	@echo "make check-sanitizers     stress under the thread and the address sanitizer"
 	@echo "make matrix               rewrite the support matrix in Documentation"
 	@echo "make rules                rewrite the table of safety rules in Documentation"
 
@@ -58,3 +59,7 @@ rules:
 check-protocols:
 	swift run -c release pagewalk check
 	scripts/check-mutants
+
+check-sanitizers:
+	@scripts/install-packages
+	scripts/check-sanitizers

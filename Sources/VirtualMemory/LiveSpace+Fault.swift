@@ -29,7 +29,7 @@ extension LiveSpace {
     /// Maps the page of an address, if a region says what is to be there.
     ///
     /// - Parameter largestLeaf: Leaves are not larger than that, nor than the region allows.
-    /// - Throws: `.notMapped` where there is no region; `.accessDenied`; `.outOfMemory`.
+    /// - Throws: `.notMapped` where there is neither a page nor a region; `.accessDenied`; `.outOfMemory`.
     /// - Complexity: The levels; a page or a table of them may have to be filled.
     public func fault<Memory: SharedMemory>(
         _ address: VirtualAddress, for access: PageAccess, atMost largestLeaf: PageSize = PageSize(log2Bytes: 63),
@@ -46,7 +46,7 @@ extension LiveSpace {
         _ address: VirtualAddress, _ access: PageAccess, atMost largestLeaf: PageSize,
         _ lock: borrowing ReadLockHeld<Memory>
     ) throws(Memory.Failure) -> Refusal? {
-        guard let region = regions.region(at: address) else { return .notMapped(address) }
+        guard let region = regions.region(at: address) else { return try answerWithoutRegion(address, access, lock) }
         guard access.isAllowed(by: format.effectiveRights(region.attributes.rights)) else {
             return .accessDenied(address)
         }
@@ -87,6 +87,19 @@ extension LiveSpace {
             default: return .accessDenied(address)
             }
         }
+    }
+
+    /// What a fault is told where no region is: the page may be mapped all the same.
+    private func answerWithoutRegion<Memory: SharedMemory>(
+        _ address: VirtualAddress, _ access: PageAccess, _ lock: borrowing ReadLockHeld<Memory>
+    ) throws(Memory.Failure) -> Refusal? {
+        let root = try Structure.loadRoot(words, lock.memory)
+        guard format.covers(address, topLevel: root.topLevel) else { return .notMapped(address) }
+        let found = try lock.memory.withRCUReader { (section) throws(Memory.Failure) in
+            try leaf(of: address, cameFrom: address, root, in: section)
+        }
+        guard let found else { return .notMapped(address) }
+        return allows(access, found) ? nil : .accessDenied(address)
     }
 
     /// The level of the largest leaf that a region allows at an address.

@@ -45,7 +45,7 @@ extension LiveSpace {
         let loaded = LoadedEntry(value: leaf, place: place(position.index, of: position.table))
         let level = position.level
         let physical = format.physical(of: leaf, at: level, for: VirtualAddress(0))
-        if map.frame(of: physical) == nil, case .device? = regions.region(at: address)?.content {
+        if regionDescribes(leaf, level, physical, address) {
             let empty = format.emptyEntry(at: level)
             return try replace(loaded, by: empty, of: position.table, in: memory) ? .split : .changed
         }
@@ -53,6 +53,24 @@ extension LiveSpace {
         let isMine = try replace(loaded, by: tableEntry(below, at: level), of: position.table, in: memory)
         if isMine { memory.count(.split) } else { try freeUnseen(below, level.below, in: memory) }
         return isMine ? .split : .changed
+    }
+
+    /// Whether a fault would map again all that a leaf maps, as it is.
+    private func regionDescribes(
+        _ leaf: Entry, _ level: Level, _ physical: PhysicalAddress, _ address: VirtualAddress
+    ) -> Bool {
+        let mask = format.offsetMask(level)
+        let (first, last) = (address.rawValue & ~mask, address.rawValue | mask)
+        guard let region = regions.region(at: address), case .device(let start) = region.content,
+            region.range.first.rawValue <= first, last <= region.range.last.rawValue
+        else { return false }
+        let size = PageSize(log2Bytes: Int(format.shift(level)))
+        let fresh = Entry(format.canonical(.leaf(physical, size), region.attributes, at: level))
+        var attributes = format.attributes(of: leaf, at: level)
+        // A use that hardware has recorded does not matter.
+        attributes.flags = format.attributes(of: fresh, at: level).flags
+        return start.rawValue &+ (first &- region.range.first.rawValue) == physical.rawValue
+            && attributes == format.attributes(of: fresh, at: level)
     }
 }
 

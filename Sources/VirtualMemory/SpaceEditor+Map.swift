@@ -29,7 +29,7 @@ extension SpaceEditor where Memory: SharedMemory {
         guard isInRecentTable(range), encoding.attributes == attributes,
             (range.first.rawValue | ~range.last.rawValue | physical.rawValue) & pageMask == 0,
             last >= physical.rawValue, !space.map.overlaps(physical, PhysicalAddress(last)),
-            fits(PhysicalAddress(last & ~pageMask))
+            misfit(physical, PhysicalAddress(last & ~pageMask)) == nil
         else { return false }
         let job = MapJob(
             delta: physical.rawValue &- range.first.rawValue, largestLeaf: PageSize(log2Bytes: 0), countsFrames: false)
@@ -53,11 +53,8 @@ extension SpaceEditor where Memory: SharedMemory {
             lastPhysical >= physical.rawValue
         else { return .invalidRange(range) }
         do throws(EncodingError) { try encoding.use(attributes) } catch { return .notExpressible(error) }
-        let lastPage = PhysicalAddress(lastPhysical & ~offsetMask)
-        guard fits(lastPage) else {
-            let size = PageSize(log2Bytes: Int(format.log2FrameBytes))
-            return .notExpressible(EncodingError(content: .leaf(lastPage, size), level: .leafTable))
-        }
+        let pages = (physical, PhysicalAddress(lastPhysical & ~offsetMask))
+        if let page = misfit(pages.0, pages.1) { return .notExpressible(tooWide(page)) }
         let job = MapJob(
             delta: physical.rawValue &- range.first.rawValue, largestLeaf: largestLeaf,
             countsFrames: space.map.overlaps(physical, PhysicalAddress(lastPhysical)))
@@ -75,6 +72,25 @@ extension SpaceEditor where Memory: SharedMemory {
             try unmapEntries(root.table, level, range.first, VirtualAddress(stop.address.rawValue &- 1))
         }
         return stop.isOutOfMemory ? .outOfMemory : .alreadyMapped(stop.address)
+    }
+
+    /// A page from `first` to `last` that a leaf cannot hold, if there is one.
+    @inlinable
+    @inline(__always)
+    func misfit(_ first: PhysicalAddress, _ last: PhysicalAddress) -> PhysicalAddress? {
+        if first == last { return fits(last) ? nil : last }
+        // What leaves cannot hold need not be the highest bits. The pages on both sides of where the highest bit changes have
+        // all the bits that any page between has.
+        let highest: UInt64 = 1 &<< UInt64(63 &- (first.rawValue ^ last.rawValue).leadingZeroBitCount)
+        let middle = PhysicalAddress(last.rawValue & ~(highest &- 1))
+        if !fits(middle) { return middle }
+        let below = PhysicalAddress(middle.rawValue &- space.format.pageBytes)
+        return fits(below) ? nil : below
+    }
+
+    @usableFromInline
+    func tooWide(_ page: PhysicalAddress) -> EncodingError {
+        EncodingError(content: .leaf(page, PageSize(log2Bytes: Int(space.format.log2FrameBytes))), level: .leafTable)
     }
 
     /// Whether a leaf can hold the address of a page.
@@ -232,11 +248,15 @@ extension SpaceEditor {
         let range = region.range
         let offsetMask = space.format.pageBytes &- 1
         guard (range.first.rawValue | ~range.last.rawValue) & offsetMask == 0 else { return .invalidRange(range) }
+        do throws(EncodingError) { try encoding.use(region.attributes) } catch { return .notExpressible(error) }
         if case .device(let start) = region.content {
             let last = start.rawValue &+ (range.last.rawValue &- range.first.rawValue)
-            guard start.rawValue & offsetMask == 0, last >= start.rawValue else { return .invalidRange(range) }
+            // Faults count no mappings of a device, so that what they map must not be frames.
+            guard start.rawValue & offsetMask == 0, last >= start.rawValue,
+                !space.map.overlaps(start, PhysicalAddress(last))
+            else { return .invalidRange(range) }
+            if let page = misfit(start, PhysicalAddress(last & ~offsetMask)) { return .notExpressible(tooWide(page)) }
         }
-        do throws(EncodingError) { try encoding.use(region.attributes) } catch { return .notExpressible(error) }
         if let overlap = space.regions.firstOverlap(range) { return .alreadyMapped(overlap) }
         if case .failure(let refusal) = try space.grow(toCover: range, in: memory) { return refusal }
         space.regions.insert(region)

@@ -18,12 +18,11 @@ extension SpaceEditor where Memory: SharedMemory {
     @inlinable
     @inline(never)
     mutating func unmapFromRoot(_ range: VirtualRange) throws(Memory.Failure) -> Refusal? {
-        guard let root = try root(for: range) else { return .invalidRange(range) }
-        if root.isBeyond { return nil }
-        if let refusal = try splitEnds(of: range, root.value) { return refusal }
-        if space.hasRegions { forgetRegions(range) }
-        try unmapEntries(
-            root.value.table, Format.fixedTopLevel ?? root.value.topLevel, range.first, range.last)
+        guard let (root, part) = try root(for: range) else { return .invalidRange(range) }
+        guard let part else { return nil }
+        if let refusal = try splitEnds(of: part, root) { return refusal }
+        if space.hasRegions { forgetRegions(part) }
+        try unmapEntries(root.table, Format.fixedTopLevel ?? root.topLevel, part.first, part.last)
         return nil
     }
 
@@ -38,14 +37,18 @@ extension SpaceEditor where Memory: SharedMemory {
         range.last.rawValue &- range.first.rawValue == space.format.offsetMask(Level(1))
     }
 
-    /// The root, if a range is of whole pages and some space of the format translates it. `isBeyond` if this one does not yet.
+    /// The root, if a range is of whole pages and some space of the format translates it; and the part of the range that this
+    /// one translates already: there is nothing, and no region, in the rest.
     @inlinable
-    func root(for range: VirtualRange) throws(Memory.Failure) -> (value: SpaceRoot, isBeyond: Bool)? {
+    func root(for range: VirtualRange) throws(Memory.Failure) -> (value: SpaceRoot, part: VirtualRange?)? {
         let format = space.format
         guard isOfPages(range) else { return nil }
         let root = try Structure.loadRoot(space.words, memory)
-        if format.covers(range, topLevel: root.topLevel) { return (root, false) }
-        return format.covers(range, topLevel: format.topLevels.upperBound) ? (root, true) : nil
+        if format.covers(range, topLevel: root.topLevel) { return (root, range) }
+        guard format.covers(range, topLevel: format.topLevels.upperBound) else { return nil }
+        // A space that can grow has one tree, from address 0 upward.
+        let tree = format.addressSpace(root: root.table, topLevel: root.topLevel).lower
+        return (root, tree?.range.intersection(range))
     }
 
     @usableFromInline

@@ -135,7 +135,8 @@ extension LiveSpace {
 
     /// Says what is to be in a range where nothing is mapped yet.
     ///
-    /// - Throws: `.alreadyMapped` if there is a region already; `.invalidRange`, `.notExpressible`, `.outOfMemory`.
+    /// - Throws: `.alreadyMapped` if there is a region already; `.invalidRange`, also for a device whose memory is frames of
+    ///   the map; `.notExpressible`, `.outOfMemory`.
     @inlinable
     public func add<Memory: SharedMemory>(
         _ region: Region, in memory: borrowing Memory

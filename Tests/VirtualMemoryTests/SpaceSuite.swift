@@ -1,0 +1,88 @@
+import PageTables
+import Testing
+
+@testable import VirtualMemory
+
+/// A kind of live space that random operations are tried on.
+struct SpaceCase: Sendable, CustomTestStringConvertible {
+    let name: String
+    let run: @Sendable (ReclaimPolicy, SpaceSuite.Lot) throws -> Void
+    let check: @Sendable (SpaceProperty) throws -> Void
+
+    /// - Parameters:
+    ///   - topLevel: How deep the space is at first; `nil` for the least.
+    ///   - steps: Fewer where tables are large: a step looks at every entry.
+    init<F: WritableFormat>(_ name: String, _ format: F, topLevel: Level? = nil, steps: Int) {
+        self.name = name
+        run = { policy, lot in
+            try SpaceSuite.check(format, name, topLevel: topLevel, policy: policy, steps: steps, lot)
+        }
+        check = { property in
+            let run = try SpaceRun(format, name, property.rawValue, topLevel: topLevel)
+            do { try SpaceCheck(run: run).check(property) } catch let misuse as MemoryMisuse {
+                throw run.failure(misuse.description)
+            }
+        }
+    }
+
+    var testDescription: String { name }
+
+    /// Add a line for each format.
+    static let all: [SpaceCase] = [
+        SpaceCase("small, 64-bit", SmallFormat<UInt64>(), steps: 600),
+        SpaceCase("small, 32-bit", SmallFormat<UInt32>(), topLevel: Level(2), steps: 600),
+        SpaceCase("s390x from two levels", S390x(), steps: 40),
+        SpaceCase("s390x from three levels", S390x(), topLevel: Level(2), steps: 40),
+        SpaceCase("s390x from five levels", S390x(), topLevel: Level(4), steps: 40),
+        SpaceCase("x86-64", X86_64(), steps: 40),
+        SpaceCase("x86-64, five levels", X86_64FiveLevel(), steps: 40),
+        SpaceCase("ppc64 radix, 64 KiB", PPC64Radix64K(), steps: 40),
+        SpaceCase("ppc64 radix, 4 KiB", PPC64Radix4K(), steps: 40),
+    ]
+}
+
+@Suite("Every live space")
+struct SpaceSuite {
+    /// What happens beside the operations.
+    enum Lot: String, CaseIterable, Sendable, CustomTestStringConvertible {
+        case plain = "with all the memory it wants"
+        case failures = "with each allocation refused once"
+        case batches = "without memory for batches"
+
+        var testDescription: String { rawValue }
+    }
+
+    @Test("is what the model says", arguments: SpaceCase.all, ReclaimPolicy.allCases)
+    func operations(space: SpaceCase, policy: ReclaimPolicy) throws { try space.run(policy, .plain) }
+
+    @Test("is unchanged by an operation that lacks memory", arguments: SpaceCase.all)
+    func failures(space: SpaceCase) throws { try space.run(.rcu, .failures) }
+
+    @Test("frees its tables without batches", arguments: SpaceCase.all, ReclaimPolicy.allCases)
+    func batches(space: SpaceCase, policy: ReclaimPolicy) throws { try space.run(policy, .batches) }
+
+    @Test(arguments: SpaceCase.all, SpaceProperty.allCases)
+    func `uses leaves so that`(space: SpaceCase, property: SpaceProperty) throws { try space.check(property) }
+
+    static func check<F: WritableFormat>(
+        _ format: F, _ name: String, topLevel: Level?, policy: ReclaimPolicy, steps: Int, _ lot: Lot
+    ) throws {
+        let run = try SpaceRun(
+            format, name, "\(policy.rawValue), \(lot.rawValue)", topLevel: topLevel, policy: policy)
+        run.refusesEachAllocation = lot == .failures
+        run.alwaysRefused = lot == .batches ? [.batch] : []
+        let steps = lot == .plain ? steps : steps / 2
+        let comparisons = lot == .plain ? 8 : 2
+        do {
+            for number in 0..<steps {
+                guard let operation = SpaceOperation.allCases.randomElement(using: &run.random) else { continue }
+                try run.perform(operation)
+                if number % max(steps / comparisons, 1) == 0 { try run.compare() }
+                try run.compareSamples(2)
+            }
+            try run.finish()
+        } catch let misuse as MemoryMisuse {
+            throw run.failure(misuse.description)
+        }
+    }
+}
