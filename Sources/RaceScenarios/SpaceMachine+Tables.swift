@@ -52,8 +52,13 @@ extension SpaceMachine {
                 case .refused(let refusal): try machine.violate("the fault at page \(page) is refused: \(refusal)")
                 }
             }
-            return Self.physical(try space.view(in: lock).translate(address, in: lock))
+            return try physical(of: page, lock: lock)
         }
+    }
+
+    /// Where a page is, if it is mapped, as whoever holds the lock for reading sees it.
+    func physical(of page: Int, lock: borrowing ReadLockHeld<ExploredMemory>) throws(Abandoned) -> PhysicalAddress? {
+        Self.physical(try space.view(in: lock).translate(address(page), in: lock))
     }
 
     /// Where a page is, if it is mapped.

@@ -21,7 +21,8 @@ public struct ReaderWriterLock: Hashable, Sendable {
 }
 
 /// The lock is held, for reading at least: nobody else holds it for writing. A witness for walks: what is only freed under
-/// the lock for writing is not freed.
+/// the lock for writing is not freed. Where others take back empty leaf tables with the lock for reading, a walk needs a
+/// section as well.
 public struct ReadLockHeld<Memory: SharedMemory>: ~Copyable, ReadWitness {
     public typealias Failure = Memory.Failure
     public typealias Table = Memory.Table

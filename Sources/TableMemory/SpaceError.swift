@@ -24,6 +24,8 @@ public enum Refusal: Error, Hashable, Sendable {
     case accessDenied(VirtualAddress)
     /// The page is no frame that can be referenced: device memory.
     case notPinnable(VirtualAddress)
+    /// The page is not mapped as its neighbours are, or somebody else refers to it: no large leaf can take their place.
+    case notCollapsible(VirtualAddress)
     /// The attributes cannot be expressed by the format.
     case notExpressible(EncodingError)
 }

@@ -9,8 +9,11 @@ import TableMemory
 //   3. Where an entry maps nothing, make what is missing while nobody sees it: a page, or a table for a smaller one. A table
 //      is filled before it is published.                                              [initialiseTableBeforePublishing]
 //   4. Take the lock of the table that the entry is in, and look again: if the entry is not what it was, somebody else was
-//      faster. Give back what was made, and go on with what is there now.               [revalidateUnderLock]
+//      faster; if a leaf table is not where it was, it was taken back meanwhile (`LiveSpace+Retract`). Give back what was made,
+//      and start again from the root.                    [revalidateUnderLock, revalidateTableUnderLock]
 //   5. Publish with one store.
+//
+// All of that in an RCU section: a leaf table is not freed while somebody is on the way into it.   [blockTableFreeing]
 
 extension SafetyRule {
     @inlinable
@@ -49,23 +52,36 @@ extension LiveSpace {
         }
         let memory = lock.memory
         memory.count(.fault)
-        let target = targetLevel(address, region, largestLeaf)
+        return try memory.withRCUReader { (_) throws(Memory.Failure) in
+            try fault(address, access, region, targetLevel(address, region, largestLeaf), in: memory)
+        }
+    }
+
+    /// Steps 2 to 5.
+    private func fault<Memory: SharedMemory>(
+        _ address: VirtualAddress, _ access: PageAccess, _ region: Region, _ target: Level, in memory: Memory
+    ) throws(Memory.Failure) -> Refusal? {
         let root = try Structure.loadRoot(words, memory)
         var (table, level) = (root.table, root.topLevel)
+        var upper: LoadedEntry?
         while true {
             let place = place(format.index(of: address, at: level), of: table)
             let entry = try memory.load(format, place)
             switch format.shape(of: entry, at: level) {
             case .table where level > .leafTable:
+                upper = level == Level(1) ? LoadedEntry(value: entry, place: place) : nil
                 table = format.table(of: entry, at: level)
                 level = level.below
             case .invalid where level <= target:
                 guard let leaf = try newLeaf(address, region, level, table, in: memory) else { return .outOfMemory }
-                if try replace(entry, by: leaf, at: place, of: table, in: memory) { return nil }
+                let loaded = LoadedEntry(value: entry, place: place)
+                if try replace(loaded, by: leaf, of: table, linkedBy: upper, in: memory) { return nil }
                 try giveBack(leaf, level, in: memory)
+                (table, level, upper) = (root.table, root.topLevel, nil)
             case .invalid:
                 guard let below = try newTable(level.below, in: memory) else { return .outOfMemory }
-                let isMine = try replace(entry, by: tableEntry(below, at: level), at: place, of: table, in: memory)
+                let loaded = LoadedEntry(value: entry, place: place)
+                let isMine = try replace(loaded, by: tableEntry(below, at: level), of: table, in: memory)
                 if !isMine { try freeUnseen(below, level.below, in: memory) }
             case .leaf: return access.isAllowed(by: format.rights(of: entry, at: level)) ? nil : .accessDenied(address)
             default: return .accessDenied(address)
@@ -78,9 +94,11 @@ extension LiveSpace {
         _ address: VirtualAddress, _ access: PageAccess, _ lock: borrowing ReadLockHeld<Memory>
     ) throws(Memory.Failure) -> Refusal? {
         let root = try Structure.loadRoot(words, lock.memory)
-        guard format.covers(address, topLevel: root.topLevel),
-            let found = try leaf(of: address, cameFrom: address, root, in: lock)
-        else { return .notMapped(address) }
+        guard format.covers(address, topLevel: root.topLevel) else { return .notMapped(address) }
+        let found = try lock.memory.withRCUReader { (section) throws(Memory.Failure) in
+            try leaf(of: address, cameFrom: address, root, in: section)
+        }
+        guard let found else { return .notMapped(address) }
         return allows(access, found) ? nil : .accessDenied(address)
     }
 
@@ -135,15 +153,27 @@ extension LiveSpace {
 
     /// Steps 4 and 5.
     ///
-    /// - Returns: False if the entry was not what it is supposed to be.
+    /// - Parameter upper: What led to a leaf table.
+    /// - Returns: False if an entry was not what it is supposed to be.
     func replace<Memory: SharedMemory>(
-        _ entry: Entry, by new: Entry, at place: PhysicalAddress, of table: PhysicalAddress, in memory: Memory
+        _ entry: LoadedEntry, by new: Entry, of table: PhysicalAddress, linkedBy upper: LoadedEntry? = nil,
+        in memory: Memory
     ) throws(Memory.Failure) -> Bool {
         try memory.withLock(tableLock(of: table)) { (_) throws(Memory.Failure) in
-            var isStill = true
-            if memory.enforces(.revalidateUnderLock) { isStill = try memory.load(format, place) == entry }
-            if isStill { try memory.store(new, format, at: place, .release) }
-            return isStill
+            if memory.enforces(.revalidateTableUnderLock), let upper, try !isStill(upper, in: memory) { return false }
+            if memory.enforces(.revalidateUnderLock), try !isStill(entry, in: memory) { return false }
+            try memory.store(new, format, at: entry.place, .release)
+            return true
         }
     }
+
+    private func isStill<Memory: SharedMemory>(
+        _ entry: LoadedEntry, in memory: Memory
+    ) throws(Memory.Failure) -> Bool { try memory.load(format, entry.place) == entry.value }
+}
+
+/// An entry as it was when it was loaded, and where.
+struct LoadedEntry {
+    let value: Entry
+    let place: PhysicalAddress
 }

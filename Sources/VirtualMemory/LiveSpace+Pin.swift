@@ -54,9 +54,11 @@ extension LiveSpace {
         while true {
             let root = try Structure.loadRoot(words, lock.memory)
             let isCovered = format.covers(VirtualRange(first: address, last: address), topLevel: root.topLevel)
-            if isCovered, let found = try leaf(of: address, cameFrom: address, root, in: lock),
-                allows(access, found)
-            {
+            // The section keeps an empty leaf table; one in which a leaf is found stays anyway.
+            let found = try lock.memory.withRCUReader { (section) throws(Memory.Failure) -> FoundLeaf? in
+                isCovered ? try leaf(of: address, cameFrom: address, root, in: section) : nil
+            }
+            if let found, allows(access, found) {
                 let end = format.last(of: found.entry, at: found.level, from: address, limit: range.last)
                 let physical = format.physical(of: found.entry, at: found.level, for: address)
                 let bytes = end.rawValue - address.rawValue

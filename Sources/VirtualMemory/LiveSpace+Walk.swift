@@ -10,7 +10,7 @@ import TableMemory
 // leaf again or pages. So the walk looks at the entry again after every split (`PageWalk`).        [revalidateAfterSplit]
 
 extension LiveSpace {
-    /// Walks a range. A callback that returns `.split` for a large leaf gets the pages below instead, or a hole.
+    /// Walks a range, inside one RCU section. A callback that returns `.split` for a large leaf gets the pages below instead, or a hole.
     ///
     /// - Returns: False if a callback stopped the walk.
     /// - Throws: `.outOfMemory` where a leaf had to be split; what was walked before stays walked.
@@ -21,7 +21,9 @@ extension LiveSpace {
         var splitter = SpaceSplitter(space: self, memory: lock.memory)
         let isDone: Bool
         do throws(Memory.Failure) {
-            isDone = try view(in: lock).walk(range, in: lock, visitor: &visitor, splitter: &splitter)
+            isDone = try lock.memory.withRCUReader { (section) throws(Memory.Failure) in
+                try view(in: section).walk(range, in: section, visitor: &visitor, splitter: &splitter)
+            }
         } catch { throw .memory(error) }
         if splitter.isOutOfMemory { throw .refused(.outOfMemory) }
         return isDone
@@ -40,16 +42,16 @@ extension LiveSpace {
         _ leaf: Entry, at position: EntryPosition, of address: VirtualAddress, in memory: Memory
     ) throws(Memory.Failure) -> SplitOutcome {
         guard position.level > .leafTable else { return .changed }
-        let place = place(position.index, of: position.table)
+        let loaded = LoadedEntry(value: leaf, place: place(position.index, of: position.table))
         let level = position.level
         let physical = format.physical(of: leaf, at: level, for: VirtualAddress(0))
         // Entries in halves are not cleared where somebody may set them again at once: see `SpaceEditor+Reuse`.
         if !Format.isAccessedInHalves, regionDescribes(leaf, level, physical, address) {
             let empty = format.emptyEntry(at: level)
-            return try replace(leaf, by: empty, at: place, of: position.table, in: memory) ? .split : .changed
+            return try replace(loaded, by: empty, of: position.table, in: memory) ? .split : .changed
         }
         guard let below = try tableOfSplit(leaf, at: level, in: memory) else { return .outOfMemory }
-        let isMine = try replace(leaf, by: tableEntry(below, at: level), at: place, of: position.table, in: memory)
+        let isMine = try replace(loaded, by: tableEntry(below, at: level), of: position.table, in: memory)
         if isMine { memory.count(.split) } else { try freeUnseen(below, level.below, in: memory) }
         return isMine ? .split : .changed
     }

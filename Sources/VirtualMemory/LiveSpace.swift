@@ -6,11 +6,13 @@ import TableMemory
 // Who may change what, and who may look:
 //   - map, unmap, protect and whatever else unlinks a table hold the space's lock for writing (`SpaceEditor`);
 //   - faults and splits on demand hold it for reading, and change an entry with the lock of its table held, after looking
-//     again whether the entry is still what the decision was based on;
+//     again whether the entry is still what the decision was based on; they are in an RCU section, because
+//   - taking back empty leaf tables needs no more than the lock for reading either (`LiveSpace+Retract`);
 //   - growth holds it for reading at least, and the growth lock;
 //   - lock-free walkers hold nothing but a section: translate, walk, summarise, pin fast.
 //
-// Lock order: space, growth, table, fragments, frames. Nobody waits for a lock inside a section.
+// Lock order: space, growth, tables by address, fragments, frames. Of these a section waits for those of tables and below only,
+// and nobody waits for sections with one of them held.
 
 /// A space of the right structure.
 public typealias Space<Format: WritableFormat> = LiveSpace<Format, SoundStructure>
@@ -136,7 +138,7 @@ public final class LiveSpace<Format: WritableFormat, Structure: SpaceStructure>:
         PhysicalAddress(table.rawValue &+ UInt64(truncatingIfNeeded: index &* Format.entryBytes))
     }
 
-    /// The lock of the frame that a table is in. Tables in one frame share it: nobody takes two.
+    /// The lock of the frame that a table is in. Tables in one frame share it: see `withTableLocks` for two.
     @inlinable
     func tableLock(of table: PhysicalAddress) -> TicketLock {
         guard let frame = map.frame(of: table) else { preconditionFailure("a table is outside the map") }

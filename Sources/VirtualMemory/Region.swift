@@ -119,6 +119,13 @@ struct RegionMap {
         return removed
     }
 
+    /// Moves what is in a range to other addresses.
+    ///
+    /// - Precondition: Nothing is there.
+    mutating func move(_ range: VirtualRange, by delta: UInt64) {
+        for region in remove(range) { insert(region.moved(by: delta)) }
+    }
+
     /// Gives what is in a range other attributes.
     mutating func change(_ range: VirtualRange, _ attributes: (EntryAttributes) -> EntryAttributes) {
         for region in remove(range) {
@@ -128,6 +135,12 @@ struct RegionMap {
 }
 
 extension Region {
+    fileprivate func moved(by delta: UInt64) -> Region {
+        let first = VirtualAddress(range.first.rawValue &+ delta)
+        let last = VirtualAddress(range.last.rawValue &+ delta)
+        return Region(VirtualRange(first: first, last: last), content, attributes, largestLeaf: largestLeaf)
+    }
+
     fileprivate func joined(with next: Region) -> Region {
         Region(
             VirtualRange(first: range.first, last: next.range.last), content, attributes, largestLeaf: largestLeaf)

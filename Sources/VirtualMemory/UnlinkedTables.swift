@@ -3,7 +3,7 @@ import TableMemory
 
 // Tables on their way back.
 //
-//   1. Whoever unlinks a table puts it into the operation's batch, while the writer's lock is held.
+//   1. Whoever unlinks a table puts it into the operation's batch, while the space's lock is held.
 //   2. When the lock is released, the operation waits once for everybody who may still walk one of them, by the policy of
 //      the space (`TableReclaimer`), and frees them all.                                            [deferTableFree]
 //
@@ -11,7 +11,8 @@ import TableMemory
 //   - where readers are waited for by interrupts, the operation waits at once and frees the table;  [syncWhenBatchFails]
 //   - under RCU the table waits with the others, linked through its frame's descriptor. The link is a word of its own, and
 //     its frame may at the same time be on the list of frames that have free fragments. A frame has one link only: if
-//     another of its fragments waits already, the operation waits at once.
+//     another of its fragments waits already, the operation waits at once. So does whoever unlinks tables without the
+//     writer's lock (`LiveSpace+Retract`), since links are not atomic.
 
 extension SafetyRule {
     @inlinable
@@ -35,6 +36,9 @@ struct UnlinkedTables<Structure: SpaceStructure> {
     let tables: TableAllocator<Structure>
     @usableFromInline
     let reclaimer: TableReclaimer
+    /// Whether nobody else unlinks tables at the same time: links are changed by whoever holds the writer's lock only.
+    @usableFromInline
+    let isAlone: Bool
     @usableFromInline
     var batch: [(table: PhysicalAddress, log2Bytes: Int)] = []
     /// The first frame, plus one, of those that are linked through their descriptors.
@@ -42,9 +46,10 @@ struct UnlinkedTables<Structure: SpaceStructure> {
     var chain: UInt64 = 0
 
     @inlinable
-    init(_ tables: TableAllocator<Structure>, _ reclaimer: TableReclaimer) {
+    init(_ tables: TableAllocator<Structure>, _ reclaimer: TableReclaimer, isAlone: Bool = true) {
         self.tables = tables
         self.reclaimer = reclaimer
+        self.isAlone = isAlone
     }
 
     @inlinable
@@ -71,7 +76,7 @@ struct UnlinkedTables<Structure: SpaceStructure> {
     mutating func addWithoutBatch<Memory: SharedMemory>(
         _ table: PhysicalAddress, _ log2Bytes: Int, in memory: borrowing Memory
     ) throws(Memory.Failure) {
-        if reclaimer.policy == .rcu, try link(table, log2Bytes, in: memory) { return }
+        if reclaimer.policy == .rcu, isAlone, try link(table, log2Bytes, in: memory) { return }
         if memory.enforces(.syncWhenBatchFails) { try reclaimer.wait(in: memory) }
         try tables.free(table, log2Bytes: log2Bytes, in: memory)
     }
