@@ -24,6 +24,12 @@ public enum Refusal: Error, Hashable, Sendable {
     case accessDenied(VirtualAddress)
     /// The page is no frame that can be referenced: device memory.
     case notPinnable(VirtualAddress)
+    /// The page belongs to a file that has to know when it is written: a pin for writing may not be kept for long.
+    case notLongTermPinnable(VirtualAddress)
+    /// The file that is mapped there has ended before.
+    case beyondEnd(VirtualAddress)
+    /// What is behind the file could not be read: `CachedFile.takeReadFailure(in:)` says why.
+    case unreadable(VirtualAddress)
     /// The attributes cannot be expressed by the format.
     case notExpressible(EncodingError)
 }
