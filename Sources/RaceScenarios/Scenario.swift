@@ -35,7 +35,9 @@ public struct Scenario: Sendable {
     }
 
     /// All scenarios, by name.
-    public static var all: [Scenario] { (frames + fragments + faults + walks + pins).sorted { $0.name < $1.name } }
+    public static var all: [Scenario] {
+        (frames + fragments + faults + walks + pins + files).sorted { $0.name < $1.name }
+    }
 
     /// Everything that can be different in the scenario and must then have a counterexample.
     public var variations: [Variation] { rules.map(Variation.lifting) + structures.map(Variation.using) }

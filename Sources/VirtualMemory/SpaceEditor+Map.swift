@@ -236,11 +236,16 @@ extension SpaceEditor {
             let last = start.rawValue &+ (range.last.rawValue &- range.first.rawValue)
             guard start.rawValue & offsetMask == 0, last >= start.rawValue else { return .invalidRange(range) }
         }
+        if case .file(let view) = region.content {
+            let last = view.offset &+ (range.last.rawValue &- range.first.rawValue)
+            guard view.offset & offsetMask == 0, last >= view.offset else { return .invalidRange(range) }
+        }
         do throws(EncodingError) { try encoding.use(region.attributes) } catch { return .notExpressible(error) }
         if let overlap = space.regions.firstOverlap(range) { return .alreadyMapped(overlap) }
         if case .failure(let refusal) = try space.grow(toCover: range, in: memory) { return refusal }
         space.regions.insert(region)
         space.hasRegions = true
+        if let file = region.file { try file.attach(space, in: memory) }
         return nil
     }
 }

@@ -51,7 +51,10 @@ extension SpaceEditor where Memory: SharedMemory {
             switch format.shape(of: entry, at: level) {
             case .table where level > .leafTable:
                 try protectEntries(format.table(of: entry, at: level), level.below, address, end, rights)
-            case .leaf: try memory.store(change.changed(entry), format, at: PhysicalAddress(place), .release)
+            case .leaf:
+                var leaf = change.changed(entry)
+                if space.hasRegions, rights.canWrite { leaf = try sparingFiles(leaf, level, rights) }
+                try memory.store(leaf, format, at: PhysicalAddress(place), .release)
             default: break
             }
             if end == last { return }

@@ -27,6 +27,9 @@ public struct SpaceEditor<Format: WritableFormat, Structure: SpaceStructure, Mem
     var recentStart: UInt64 = 1
     @usableFromInline
     var recentMapsFrames = false
+    /// Files of regions that were forgotten.
+    @usableFromInline
+    var leftFiles: [PageCache] = []
 
     @inlinable
     init(_ space: LiveSpace<Format, Structure>, _ memory: Memory) {
