@@ -91,7 +91,7 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "VirtualMemoryTests",
-            dependencies: ["PageTables", "TableMemory", "PageTableWalk", "VirtualMemory"],
+            dependencies: ["PageTables", "TableMemory", "PageTableWalk", "VirtualMemory", "HostMemory"],
             swiftSettings: strict),
         .testTarget(
             name: "RaceScenariosTests",
