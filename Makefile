@@ -3,7 +3,7 @@
 IMAGE ?= Samples/s390x/pagetables.elf.zst
 SOURCES = Sources Tests Benchmarks Package.swift
 
-.PHONY: check-protocols help run test check format bench docs fuzz check-guests matrix
+.PHONY: rules check-protocols check-sanitizers help run test check format bench docs fuzz check-guests matrix
 
 help:
 	@echo "make run [IMAGE=...]      build and show what an image is"
@@ -15,7 +15,9 @@ help:
 	@echo "make fuzz [INPUTS=...]    mutated and truncated images, 100,000 of them"
 	@echo "make check-guests DIR=... full captures in a folder against their oracles"
 	@echo "make check-protocols      explore all scenarios, then take each safety rule out of the source"
+	@echo "make check-sanitizers     stress under the thread and the address sanitizer"
 	@echo "make matrix               rewrite the support matrix in Documentation"
+	@echo "make rules                rewrite the table of safety rules in Documentation"
 
 run:
 	@scripts/install-packages
@@ -51,6 +53,13 @@ check-guests:
 matrix:
 	PAGEWALK_WRITE_MATRIX=1 swift test --filter SupportMatrixTests
 
+rules:
+	PAGEWALK_WRITE_RULES=1 swift test --filter RuleTableTests
+
 check-protocols:
 	swift run -c release pagewalk check
 	scripts/check-mutants
+
+check-sanitizers:
+	@scripts/install-packages
+	scripts/check-sanitizers

@@ -19,6 +19,7 @@ let package = Package(
         .library(name: "PageTableWalk", targets: ["PageTableWalk"]),
         .library(name: "VirtualMemory", targets: ["VirtualMemory"]),
         .library(name: "HostMemory", targets: ["HostMemory"]),
+        .library(name: "Stress", targets: ["Stress"]),
         .library(name: "MemoryImages", targets: ["MemoryImages"]),
         .library(name: "Reports", targets: ["Reports"]),
         .library(name: "Interleaving", targets: ["Interleaving"]),
@@ -39,6 +40,10 @@ let package = Package(
         .target(name: "CHostAtomics"),
         .target(
             name: "HostMemory", dependencies: ["PageTables", "TableMemory", "CHostAtomics"], swiftSettings: strict),
+        .target(
+            name: "Stress",
+            dependencies: ["PageTables", "TableMemory", "PageTableWalk", "VirtualMemory", "HostMemory"],
+            swiftSettings: strict),
         .systemLibrary(
             name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"]), .brew(["zlib"])]),
         .systemLibrary(
@@ -54,6 +59,7 @@ let package = Package(
             name: "Reports",
             dependencies: [
                 "PageTables", "TableMemory", "PageTableWalk", "MemoryImages", "Interleaving", "RaceScenarios",
+                "Stress",
             ],
             swiftSettings: strict),
         .target(name: "CFiber"),
@@ -70,7 +76,7 @@ let package = Package(
             name: "pagewalk",
             dependencies: [
                 "PageTables", "TableMemory", "PageTableWalk", "MemoryImages", "Reports", "Interleaving",
-                "RaceScenarios",
+                "RaceScenarios", "Stress", "HostMemory", "VirtualMemory",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),

@@ -5,7 +5,7 @@ import TableMemory
 // A machine for the explorer: words, objects that live and die, and processors that block interrupts.
 //
 // - Every access to a word is a step of the explorer on the object that the word's address names, and so is the end of an
-//   object's life, on all words of the object that anybody has used: use and freeing are explored in both orders.
+//   object's life, on all words of the object: use and freeing are explored in both orders.
 // - A word outside every living object is not memory. Touching it is a violation: a use of something freed, or a walker that
 //   left its tables.
 // - Blocking interrupts, reading under RCU, sending an interrupt and waiting for it are steps on the processors' sections.
@@ -122,8 +122,12 @@ public final class ExploredMachine {
 
     // MARK: objects
 
-    private func usedWords(of range: PhysicalRange) -> [ObjectID] {
-        words.keys.filter { range.contains(PhysicalAddress($0)) }.sorted().map { Self.object(PhysicalAddress($0)) }
+    /// The words of a range but the first, whether anybody has used them or not: others may do so between the announcement of
+    /// a step and the step. Halves of 8 bytes count where they are used, as they are in bookkeeping only.
+    private func furtherWords(of range: PhysicalRange) -> [ObjectID] {
+        let halves = words.keys.filter { $0 % 8 != 0 && range.contains(PhysicalAddress($0)) }.sorted()
+        let whole = stride(from: range.first.rawValue, through: range.last.rawValue, by: 8).dropFirst()
+        return (whole + halves).map { Self.object(PhysicalAddress($0)) }
     }
 
     func beginLife(of range: PhysicalRange, as kind: ObjectKind) throws(Abandoned) {
@@ -162,7 +166,7 @@ public final class ExploredMachine {
 
     private func change(_ range: PhysicalRange, _ label: @autoclosure () -> String) throws(Abandoned) {
         try execution.step(
-            Access(.readModifyWrite, Self.object(range.first)), also: usedWords(of: range), label())
+            Access(.readModifyWrite, Self.object(range.first)), also: furtherWords(of: range), label())
     }
 
     func allows(_ allocation: AllocationKind) throws(Abandoned) -> Bool {

@@ -120,4 +120,8 @@ public struct ExploredMemory: SharedMemory {
     }
     /// Memory is there or the execution is over.
     public func isAbsence(_ failure: Abandoned) -> Bool { false }
+
+    // MARK: events
+
+    public func broke(_ invariant: StaticString) throws(Abandoned) { try machine.violate("\(invariant)") }
 }

@@ -113,11 +113,30 @@ extension HostMemory {
 }
 
 extension HostMemory {
+    /// Traps if memory is poisoned at the end of a life, and was written to since.
     @inlinable
-    public func beginLife(of range: PhysicalRange, as kind: ObjectKind) {}
+    public func beginLife(of range: PhysicalRange, as kind: ObjectKind) {
+        if _slowPath(shared.poisons) { requirePoison(range) }
+    }
 
     @inlinable
-    public func endLife(of range: PhysicalRange) {}
+    public func endLife(of range: PhysicalRange) {
+        if _slowPath(shared.poisons) { poison(range) }
+    }
+
+    @usableFromInline
+    func poison(_ range: PhysicalRange) { fill(range, with: shared.poison) }
+
+    @usableFromInline
+    func requirePoison(_ range: PhysicalRange) {
+        guard let bytes = range.byteCount else { preconditionFailure("an arena does not have 2^64 bytes") }
+        let words = pointer(range.first, bytes: bytes).assumingMemoryBound(to: UInt64.self)
+        for index in 0..<Int(bytes / 8) where words[index] != shared.poison {
+            preconditionFailure(
+                "memory at \(PhysicalAddress(range.first.rawValue + UInt64(index) * 8)) was written to after it was freed"
+            )
+        }
+    }
 
     /// - Precondition: The range is of whole words of 8 bytes, aligned.
     public func fill(_ range: PhysicalRange, with pattern: UInt64) {
@@ -129,6 +148,14 @@ extension HostMemory {
         let words = pointer(range.first, bytes: bytes).assumingMemoryBound(to: UInt64.self)
         host_fill(words, pattern, bytes / 8)
     }
+
+    /// An increment of a word that nobody else looks at.
+    @inlinable
+    @inline(__always)
+    public func count(_ event: SpaceEvent) { slot.events(event).pointee &+= 1 }
+
+    /// How often this processor has counted an event since it was attached.
+    public func eventCount(_ event: SpaceEvent) -> UInt64 { slot.events(event).pointee }
 
     public func allows(_ allocation: AllocationKind) -> Bool {
         let failures = owner._withUnsafeGuaranteedRef { $0.failures }

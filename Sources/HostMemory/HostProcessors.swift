@@ -55,11 +55,16 @@ public final class HostProcessors: @unchecked Sendable {
     public let barriers: SectionBarriers
     let shared: SharedState
 
-    public init(arena: HostArena, failures: FailurePolicy = .never, barriers: SectionBarriers = .asymmetric) {
+    /// - Parameter poison: What objects are filled with when their lives end, so that whoever still looks at one, or writes to
+    ///   it, is found out. Memory that becomes an object must hold nothing else then: fill it first.
+    public init(
+        arena: HostArena, failures: FailurePolicy = .never, barriers: SectionBarriers = .asymmetric,
+        poison: UInt64? = nil
+    ) {
         self.arena = arena
         self.failures = failures
         self.barriers = barriers == .asymmetric && Self.hasMembarrier ? .asymmetric : .fences
-        shared = SharedState(allocatedFor: arena, usesFences: self.barriers == .fences)
+        shared = SharedState(allocatedFor: arena, usesFences: self.barriers == .fences, poison: poison)
     }
 
     deinit { shared.deallocate() }

@@ -24,7 +24,7 @@ struct SharedState {
     @inlinable
     static var wordsPerSlot: Int { 16 }
 
-    init(allocatedFor arena: HostArena, usesFences: Bool) {
+    init(allocatedFor arena: HostArena, usesFences: Bool, poison: UInt64?) {
         // The first two pieces are the shared words: what readers load, and what only attaching and waiting threads do.
         let bytes = (2 + 64) * Self.wordsPerSlot * 8
         let memory = UnsafeMutableRawPointer.allocate(byteCount: bytes, alignment: Self.wordsPerSlot * 8)
@@ -33,6 +33,8 @@ struct SharedState {
         epoch.pointee = 1
         words[1] = usesFences ? 1 : 0
         words[2] = UInt64(arena.byteCount)
+        words[3] = poison == nil ? 0 : 1
+        words[4] = poison ?? 0
     }
 
     func deallocate() { words.deallocate() }
@@ -44,6 +46,9 @@ struct SharedState {
     /// Bytes of the arena.
     @inlinable
     var byteCount: UInt64 { words[2] }
+    @inlinable
+    var poisons: Bool { words[3] != 0 }
+    var poison: UInt64 { words[4] }
     /// A bit for each processor.
     @inlinable
     var attached: UnsafeMutablePointer<UInt64> { words + Self.wordsPerSlot }
@@ -71,9 +76,24 @@ struct ProcessorSlot {
     /// Allocations that a failure policy has counted.
     var allocations: UnsafeMutablePointer<UInt64> { words + 5 }
 
+    /// Events of one kind that the processor has counted since it was attached.
+    @inlinable
+    @inline(__always)
+    func events(_ event: SpaceEvent) -> UnsafeMutablePointer<UInt64> {
+        // Written out, because a constant event is then a constant place.
+        switch event {
+        case .retreat: words + 6
+        case .tableFreed: words + 7
+        case .growth: words + 8
+        case .split: words + 9
+        case .fault: words + 10
+        }
+    }
+
     func reset(_ number: Int) {
         words[4] = UInt64(number)
         allocations.pointee = 0
+        for event in SpaceEvent.allCases { events(event).pointee = 0 }
     }
 
     /// R1 to R3.

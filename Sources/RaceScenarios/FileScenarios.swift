@@ -127,18 +127,55 @@ extension Scenario {
         },
         Scenario(
             "copy-on-write-against-pin",
-            "Does a short pin for reading see the page of the file or the program's copy, and nothing else?",
-            rules: []
+            "Does a short pin for reading see the page of the file or the program's copy, and nothing else, if both go?",
+            rules: [.recheckEntryAfterPin, .pinOnlyLiveFrame]
         ) { execution, variation in
-            let machine = try FileMachine(execution, variation, .private)
+            let machine = try FileMachine(execution, variation, .private, frames: 5)
             execution.spawn(named: "reader") {
                 guard let pin = try machine.pinFast(for: .read, on: 1) else { return }
                 let value = try machine.load(through: pin, on: 1)
                 try machine.tables.require(value == 0 || value == 2, "the pinned page has \(value)")
                 try machine.unpin(pin, on: 1)
             }
-            execution.spawn(named: "program") { try machine.write(2, on: 0) }
+            execution.spawn(named: "program") {
+                try machine.write(2, on: 0)
+                try machine.resize(to: 0, on: 0)
+                var others: [Frame] = []
+                while let other = try machine.tables.newBlock(tag: 9) { others.append(other) }
+                for other in others { try machine.tables.references.drop(on: other, in: machine.tables.memory(0)) }
+            }
             execution.atEnd { try machine.requireAllFree() }
+        },
+        Scenario(
+            "writebacks-at-once",
+            "Is everything in the file when a writeback returns, if another one found the dirty pages first?",
+            rules: [.oneChangeAtATime]
+        ) { execution, variation in
+            let machine = try FileMachine(execution, variation, .shared, written: 1)
+            for processor in 0...1 {
+                execution.spawn(named: "writeback") {
+                    try machine.writeBack(on: processor)
+                    let stored = machine.stored()
+                    try machine.tables.require(stored == 1, "1 was written before, and the file has \(stored)")
+                }
+            }
+            execution.atEnd { try machine.requireAllFree() }
+        },
+        Scenario(
+            "unmap-against-writeback",
+            "Does a write to a page reach the file, if the page is unmapped while it is written back?",
+            rules: [.markDirtyBeforeWritable, .protectBeforeCopying, .cleanBeforeProtecting]
+        ) { execution, variation in
+            let machine = try FileMachine(execution, variation, .shared, written: 1)
+            execution.spawn(named: "program") {
+                try machine.write(2, on: 1)
+                try machine.tables.unmap(0, 0, on: 1)
+            }
+            execution.spawn(named: "writeback") { try machine.writeBack(on: 0) }
+            execution.atEnd {
+                try machine.requireStored(2)
+                try machine.requireAllFree()
+            }
         },
         Scenario(
             "long-term-read-pin-against-copy",

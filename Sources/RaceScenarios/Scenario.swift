@@ -36,7 +36,7 @@ public struct Scenario: Sendable {
 
     /// All scenarios, by name.
     public static var all: [Scenario] {
-        (frames + fragments + faults + walks + pins + files).sorted { $0.name < $1.name }
+        (frames + fragments + faults + walks + pins + remaps + growth + files).sorted { $0.name < $1.name }
     }
 
     /// Everything that can be different in the scenario and must then have a counterexample.

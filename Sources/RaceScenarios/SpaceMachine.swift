@@ -82,11 +82,16 @@ final class SpaceMachine<Structure: SpaceStructure> {
         if !condition { try machine.violate(property()) }
     }
 
-    /// Tears the space down and looks whether every frame came back.
+    /// Tears the space down and looks whether every frame came back, without pins.
     func requireAllFree() throws {
         try space.tearDown(in: memory(0))
         let free = try references.allocator.freeFrameCount(in: memory(0))
         let lost = UInt64(layout.map.frameCount) - free
         try require(lost == 0, "\(lost) frames are never freed")
+        for number in 0..<layout.map.frameCount {
+            let frame = Frame(layout.map.first.number + number)
+            let pins = try memory(0).load(layout.map.descriptor(of: frame).pins, .relaxed)
+            try require(pins == 0, "frame \(frame.number) is free and has \(pins) pins")
+        }
     }
 }

@@ -89,12 +89,18 @@ public protocol SharedMemory: TableMemory {
 
     /// Hears that something happened, for statistics. Nothing, unless a memory counts.
     func count(_ event: SpaceEvent)
+    /// Hears that an invariant does not hold, just before the program ends of it. Nothing, unless a checker gives up the
+    /// execution instead, which is then a counterexample.
+    func broke(_ invariant: StaticString) throws(Failure)
 }
 
 extension SharedMemory {
     @inlinable
     @inline(__always)
     public func count(_ event: SpaceEvent) {}
+
+    @inlinable
+    public func broke(_ invariant: StaticString) throws(Failure) {}
 }
 
 /// What happens in a live address space that somebody may want to count.

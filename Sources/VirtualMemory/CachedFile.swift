@@ -7,7 +7,8 @@ import TableMemory
 //               held for reading.                                                        [markDirtyBeforeWritable]
 //            2. Who has written through a pin marks the page dirty before it gives the pin up.  [markDirtyBeforeUnpin]
 //
-//   writeback, with the change lock held:
+//   writeback, with the change lock held, so that it does not return before another one has written what that one found
+//   dirty:                                                                                         [oneChangeAtATime]
 //            1. With the file's lock held: clean the pages that are dirty, and note the spaces.
 //            2. In each space, with its lock held for writing, take the right to write from the entries of those pages. A fault
 //               that marked a page before it was cleaned holds the lock for reading until its entry is writable, so its entry
@@ -28,6 +29,13 @@ import TableMemory
 //               again when the file grows over them.
 
 extension SafetyRule {
+    public static var oneChangeAtATime: SafetyRule {
+        SafetyRule(
+            name: "oneChangeAtATime",
+            demand: "Writeback, resizing and closing of one file do not overlap.",
+            history: "A page is clean while it is on its way to the store; who takes that for done waits for nothing.")
+    }
+
     public static var protectBeforeCopying: SafetyRule {
         SafetyRule(
             name: "protectBeforeCopying",
@@ -149,7 +157,9 @@ public final class CachedFile<Store: BackingStore>: PageCache, @unchecked Sendab
         let memory = copy memory
         let failure: Store.Failure?
         do throws(Memory.Failure) {
-            failure = try memory.withLock(words.changeLock) { (_) throws(Memory.Failure) in try body(memory) }
+            failure = try memory.withLock(words.changeLock, holds: memory.enforces(.oneChangeAtATime)) {
+                () throws(Memory.Failure) in try body(memory)
+            }
         } catch { throw .memory(error) }
         if let failure { throw .store(failure) }
     }

@@ -93,6 +93,7 @@ public final class FrameAllocator: @unchecked Sendable {
         }
         try memory.endLife(of: map.range(of: head, order))
         let isFirst = try underLock(memory) { $0.give(head, order) }
+        if !isFirst { try memory.broke("a frame is freed twice") }
         precondition(isFirst, "a frame is freed twice")
     }
 

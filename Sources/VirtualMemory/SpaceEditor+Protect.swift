@@ -7,13 +7,12 @@ extension SpaceEditor where Memory: SharedMemory {
     /// - Returns: Why nothing has changed; `nil` if it has.
     @inlinable
     public mutating func protect(_ range: VirtualRange, _ rights: Rights) throws(Memory.Failure) -> Refusal? {
-        guard let root = try root(for: range) else { return .invalidRange(range) }
+        guard let (root, part) = try root(for: range) else { return .invalidRange(range) }
         if let refusal = inexpressible(rights) { return refusal }
-        if root.isBeyond { return nil }
-        if let refusal = try splitEnds(of: range, root.value) { return refusal }
-        if space.hasRegions { changeRegions(range, rights) }
-        try protectEntries(
-            root.value.table, Format.fixedTopLevel ?? root.value.topLevel, range.first, range.last, rights)
+        guard let part else { return nil }
+        if let refusal = try splitEnds(of: part, root) { return refusal }
+        if space.hasRegions { changeRegions(part, rights) }
+        try protectEntries(root.table, Format.fixedTopLevel ?? root.topLevel, part.first, part.last, rights)
         return nil
     }
 

@@ -18,12 +18,11 @@ extension SpaceEditor where Memory: SharedMemory {
     @inlinable
     @inline(never)
     mutating func unmapFromRoot(_ range: VirtualRange) throws(Memory.Failure) -> Refusal? {
-        guard let root = try root(for: range) else { return .invalidRange(range) }
-        if root.isBeyond { return nil }
-        if let refusal = try splitEnds(of: range, root.value) { return refusal }
-        if space.hasRegions { forgetRegions(range) }
-        try unmapEntries(
-            root.value.table, Format.fixedTopLevel ?? root.value.topLevel, range.first, range.last)
+        guard let (root, part) = try root(for: range) else { return .invalidRange(range) }
+        guard let part else { return nil }
+        if let refusal = try splitEnds(of: part, root) { return refusal }
+        if space.hasRegions { forgetRegions(part) }
+        try unmapEntries(root.table, Format.fixedTopLevel ?? root.topLevel, part.first, part.last)
         if !leftFiles.isEmpty { try leaveFiles() }
         return nil
     }
@@ -39,14 +38,18 @@ extension SpaceEditor where Memory: SharedMemory {
         range.last.rawValue &- range.first.rawValue == space.format.offsetMask(Level(1))
     }
 
-    /// The root, if a range is of whole pages and some space of the format translates it. `isBeyond` if this one does not yet.
+    /// The root, if a range is of whole pages and some space of the format translates it; and the part of the range that this
+    /// one translates already: there is nothing, and no region, in the rest.
     @inlinable
-    func root(for range: VirtualRange) throws(Memory.Failure) -> (value: SpaceRoot, isBeyond: Bool)? {
+    func root(for range: VirtualRange) throws(Memory.Failure) -> (value: SpaceRoot, part: VirtualRange?)? {
         let format = space.format
         guard isOfPages(range) else { return nil }
         let root = try Structure.loadRoot(space.words, memory)
-        if format.covers(range, topLevel: root.topLevel) { return (root, false) }
-        return format.covers(range, topLevel: format.topLevels.upperBound) ? (root, true) : nil
+        if format.covers(range, topLevel: root.topLevel) { return (root, range) }
+        guard format.covers(range, topLevel: format.topLevels.upperBound) else { return nil }
+        // A space that can grow has one tree, from address 0 upward.
+        let tree = format.addressSpace(root: root.table, topLevel: root.topLevel).lower
+        return (root, tree?.range.intersection(range))
     }
 
     @usableFromInline
@@ -133,8 +136,7 @@ extension SpaceEditor where Memory: SharedMemory {
 
     /// Puts a table that no entry leads to any more, and all tables below it, into the batch.
     ///
-    /// The entries of leaf tables are left as they are: whoever pinned a page through one of them finds the entry cleared
-    /// that led to the table.
+    /// Leaves are left as they are: whoever pinned a page through one of them finds the entry cleared that led to its table.
     @inlinable
     mutating func unlink(_ table: PhysicalAddress, _ level: Level) throws(Memory.Failure) {
         let format = space.format
@@ -144,11 +146,7 @@ extension SpaceEditor where Memory: SharedMemory {
             for _ in 0..<format.entryCount(level) {
                 let entry = try memory.load(format, PhysicalAddress(place))
                 switch format.shape(of: entry, at: level) {
-                case .leaf:
-                    if level > .leafTable {
-                        try memory.store(format.emptyEntry(at: level), format, at: PhysicalAddress(place), .release)
-                    }
-                    try dropFrames(of: entry, at: level)
+                case .leaf: try dropFrames(of: entry, at: level)
                 case .table where level > .leafTable:
                     try memory.store(format.emptyEntry(at: level), format, at: PhysicalAddress(place), .release)
                     try unlink(format.table(of: entry, at: level), level.below)

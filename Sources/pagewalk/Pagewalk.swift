@@ -24,7 +24,7 @@ struct Pagewalk: ParsableCommand {
         version: "0.1.0",
         subcommands: [
             Info.self, Roots.self, Translate.self, Dump.self, Find.self, Stats.self, Audit.self, Extract.self,
-            Formats.self, Check.self,
+            Formats.self, Check.self, Stress.self,
         ])
 
     /// Every kind of bad use or bad input ends with status 2 and one line; the parser's own choice would be 64.

@@ -18,6 +18,15 @@ struct CheckTests {
         }
     }
 
+    @Test func `lists what can be lifted and which races are answered`() async throws {
+        let listing = try await PagewalkProgram.run("check", "pin-range-in-folded-space", "--list")
+        #expect(listing.output.contains("answers: A1, A2"))
+        #expect(listing.output.contains("can be lifted: stepsFromCopy, indexesFromCopy"))
+        let object = try #require(
+            try await PagewalkProgram.run("check", "pin-range-in-folded-space", "--list", "--json").objects().first)
+        #expect(Set(object.keys) == ["scenario", "question", "rules", "races", "expected"])
+    }
+
     @Test func `shows a counterexample and replays it`() async throws {
         let rule = ["frame-freed-while-pinned", "--lift", "pinOnlyLiveFrame"]
         let found = try await PagewalkProgram.run(["check"] + rule + ["--json"]).objects()

@@ -1,0 +1,62 @@
+import HostMemory
+import PageTableWalk
+import PageTables
+import TableMemory
+import VirtualMemory
+
+/// Demands of every leaf that it maps frames or the device of its address.
+struct LeafVisitor<Format: StressFormat>: PageWalkVisitor {
+    let shared: StressSpace<Format>
+    /// The first thing that is wrong.
+    private(set) var wrong: String?
+
+    init(_ shared: StressSpace<Format>) { self.shared = shared }
+
+    mutating func leaf(
+        _ entry: Entry, _ format: Format, at index: Int, in visit: borrowing TableVisit, first: VirtualAddress,
+        last: VirtualAddress
+    ) -> WalkAction {
+        let physical = format.physical(of: entry, at: visit.level, for: first)
+        let bytes = last.rawValue &- first.rawValue &+ 1
+        guard let wrong = shared.wrong(physical, at: first.rawValue, size: bytes) else { return .proceed }
+        self.wrong = wrong
+        return .stop
+    }
+
+    mutating func malformed(
+        _ entry: Entry, _ format: Format, at index: Int, in visit: borrowing TableVisit, first: VirtualAddress
+    ) -> WalkAction {
+        wrong = "\(first): \(entry) at level \(visit.level) is malformed"
+        return .stop
+    }
+}
+
+/// Splits some of the large leaves that it finds.
+struct SplittingVisitor<Format: StressFormat>: PageWalkVisitor {
+    var leaves: LeafVisitor<Format>
+    var random: SplitMix64
+    private let lock: UnsafePointer<ReadLockHeld<HostMemory>>
+
+    init(
+        _ shared: StressSpace<Format>, _ lock: UnsafePointer<ReadLockHeld<HostMemory>>, _ random: SplitMix64
+    ) {
+        leaves = LeafVisitor(shared)
+        self.lock = lock
+        self.random = random
+    }
+
+    mutating func leaf(
+        _ entry: Entry, _ format: Format, at index: Int, in visit: borrowing TableVisit, first: VirtualAddress,
+        last: VirtualAddress
+    ) -> WalkAction {
+        if visit.level > .leafTable, random.once(in: 2) {
+            let isSplit = leaves.shared.space.split(entry, at: visit.position(index), of: first, lock: lock.pointee)
+            if isSplit { return .split }
+        }
+        return leaves.leaf(entry, format, at: index, in: visit, first: first, last: last)
+    }
+
+    mutating func malformed(
+        _ entry: Entry, _ format: Format, at index: Int, in visit: borrowing TableVisit, first: VirtualAddress
+    ) -> WalkAction { leaves.malformed(entry, format, at: index, in: visit, first: first) }
+}

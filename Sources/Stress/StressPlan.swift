@@ -1,0 +1,80 @@
+import VirtualMemory
+
+/// What a stress is to do.
+public struct StressPlan: Sendable {
+    public var paging: StressedFormat = .x86Long
+    /// 1 ... 32.
+    public var threads = 2
+    /// The most seconds; `nil` for no limit.
+    public var seconds: Double? = 5
+    /// The most operations of each thread; `nil` for no limit.
+    public var operations: Int?
+    /// With one thread and a number of operations, the whole run depends on it and on nothing else.
+    public var seed: UInt64 = 0
+    public var reclaim: ReclaimPolicy = .rcu
+    /// Whether one in two batches of tables to be freed finds no memory. Otherwise one in a thousand frames and tables does.
+    public var failsBatches = false
+    /// A file to keep the memory in; `nil` for a file without a name. One space lives there for the whole run.
+    public var arenaPath: String?
+    /// Whether the space stays mapped in the end, with everything in it that its regions say.
+    public var keepsSpace = false
+
+    public init() {}
+
+    public static var threadLimit: Int { 32 }
+
+    /// Operations of each thread between two tear-downs.
+    static var roundOperations: Int { 5000 }
+}
+
+/// What a stress came to.
+public struct StressOutcome: Sendable {
+    /// Of all threads.
+    public var counts = StressCounts()
+    public var rounds = 0
+    public var violations = 0
+    /// The first few of them.
+    public var messages: [String] = []
+    public var seconds = 0.0
+    /// The value of the root register at the end.
+    public var rootRegister: UInt64 = 0
+    /// What the plain model says is mapped, in the order of addresses, where the space was kept.
+    public var mappings: [StressMapping] = []
+}
+
+/// What happened how often.
+public struct StressCounts: Sendable, Equatable {
+    public var operations: UInt64 = 0
+    /// Pages of frames that were mapped by ranges, not by faults.
+    public var mapped: UInt64 = 0
+    /// Pages that were pinned, one way or the other.
+    public var pinned: UInt64 = 0
+    /// Operations that were refused for want of memory.
+    public var outOfMemory: UInt64 = 0
+    public var retreats: UInt64 = 0
+    public var tablesFreed: UInt64 = 0
+    public var growths: UInt64 = 0
+    public var splits: UInt64 = 0
+    public var faults: UInt64 = 0
+
+    public static func += (left: inout StressCounts, right: StressCounts) {
+        left.operations += right.operations
+        left.mapped += right.mapped
+        left.pinned += right.pinned
+        left.outOfMemory += right.outOfMemory
+        left.retreats += right.retreats
+        left.tablesFreed += right.tablesFreed
+        left.growths += right.growths
+        left.splits += right.splits
+        left.faults += right.faults
+    }
+}
+
+/// A piece of what the plain model says is mapped.
+public struct StressMapping: Sendable, Equatable {
+    public let first: UInt64
+    public let last: UInt64
+    /// Where the first address is; `nil` for frames that faults chose.
+    public let physical: UInt64?
+    public let isWritable: Bool
+}

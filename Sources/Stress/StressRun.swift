@@ -1,0 +1,190 @@
+import Foundation
+import HostMemory
+import PageTables
+import TableMemory
+import VirtualMemory
+
+// A run is made of rounds. A round makes a space, lets all threads loose on it, and when they are done compares it with the
+// model, takes it down and counts every frame. Memory and its allocator stay from round to round.
+
+/// What somebody who watches a run may want to know when it begins.
+public struct StressAnnouncement: Sendable {
+    /// The value of the root register that shows the space. The root of a space that grows changes, and the old one shows the
+    /// lower part from then on.
+    public let rootRegister: UInt64
+}
+
+extension StressPlan {
+    /// Runs to the end.
+    ///
+    /// - Parameter announce: Is called when the first space is there and no thread runs yet.
+    /// - Throws: Where the arena cannot be had.
+    /// - Precondition: There are 1 to `threadLimit` threads.
+    public func run(
+        announcing announce: (StressAnnouncement) -> Void = { _ in }
+    ) throws(ArenaError) -> StressOutcome {
+        precondition(threads > 0 && threads <= Self.threadLimit, "a stress has 1 to \(Self.threadLimit) threads")
+        switch paging {
+        case .x86Long: return try StressRun(self, X86_64.usual).run(announce)
+        case .s390x: return try StressRun(self, S390x.usual).run(announce)
+        case .ppc64Radix64K: return try StressRun(self, PPC64Radix64K.usual).run(announce)
+        }
+    }
+}
+
+/// One run.
+final class StressRun<Format: StressFormat> {
+    let plan: StressPlan
+    let format: Format
+    let areas: StressAreas<Format>
+    let arena: HostArena
+    let layout: PhysicalLayout
+    let references: FrameReferences
+    let log = ViolationLog()
+    private let deadline: ContinuousClock.Instant?
+    private var outcome = StressOutcome()
+
+    /// Enough for some large pages, and little enough to run out of now and then.
+    private static var arenaBytes: Int { 48 << 20 }
+
+    init(_ plan: StressPlan, _ format: Format) throws(ArenaError) {
+        self.plan = plan
+        self.format = format
+        areas = StressAreas(format)
+        if let path = plan.arenaPath {
+            arena = try HostArena(path: path, byteCount: Self.arenaBytes)
+        } else {
+            arena = try HostArena(byteCount: Self.arenaBytes)
+        }
+        guard let layout = PhysicalLayout(log2FrameBytes: format.log2FrameBytes, byteCount: UInt64(Self.arenaBytes))
+        else { preconditionFailure("the arena has no room for a frame") }
+        self.layout = layout
+        references = layout.makeReferences()
+        deadline = plan.seconds.map { .now + .seconds($0) }
+    }
+
+    private var isTimeOver: Bool { deadline.map { ContinuousClock.now >= $0 } ?? false }
+
+    func run(_ announce: (StressAnnouncement) -> Void) -> StressOutcome {
+        let begin = ContinuousClock.now
+        HostProcessors(arena: arena).withProcessor { memory in
+            memory.fill(frames, with: PageTags(format).poison)
+        }
+        var left = plan.operations ?? .max
+        while true {
+            let operations = plan.arenaPath == nil ? min(left, StressPlan.roundOperations) : left
+            if left != .max { left -= operations }
+            let isLast = playRound(operations, isLast: { left == 0 || self.isTimeOver }, announce)
+            if isLast { break }
+        }
+        outcome.violations = log.count
+        outcome.messages = log.messages
+        outcome.seconds = (ContinuousClock.now - begin) / .seconds(1)
+        return outcome
+    }
+
+    private var frames: PhysicalRange {
+        let map = layout.map
+        let start = map.address(of: map.first).rawValue
+        let bytes = UInt64(map.frameCount) << UInt64(map.log2FrameBytes)
+        return PhysicalRange(first: PhysicalAddress(start), last: PhysicalAddress(start + bytes - 1))
+    }
+
+    /// What fails in a round.
+    private var failures: FailurePolicy {
+        var random = SplitMix64(seed: plan.seed, for: UInt64(outcome.rounds), .max)
+        return plan.failsBatches
+            ? FailurePolicy(.random(seed: random.next(), oneIn: 2), of: .batches)
+            : FailurePolicy(.random(seed: random.next(), oneIn: 1000), of: [.frames, .tables])
+    }
+
+    /// - Returns: Whether it was the last.
+    private func playRound(
+        _ operations: Int, isLast: () -> Bool, _ announce: (StressAnnouncement) -> Void
+    ) -> Bool {
+        let processors = HostProcessors(arena: arena, failures: failures, poison: PageTags(format).poison)
+        return processors.withProcessor { memory in
+            let shared = StressSpace(areas, makeSpace(in: memory), log)
+            shared.space.use(in: memory)
+            if outcome.rounds == 0 { announce(StressAnnouncement(rootRegister: rootRegister(shared.space, memory))) }
+            let workers = runThreads(shared, processors, operations)
+            for counts in workers { outcome.counts += counts }
+            outcome.rounds += 1
+            let accounts = FrameAccounts(shared, memory)
+            accounts.compareWithModel()
+            accounts.compareWithFrames()
+            let isOver = isLast() || log.count > 0
+            outcome.rootRegister = rootRegister(shared.space, memory)
+            if isOver && plan.keepsSpace {
+                outcome.mappings = keep(shared, memory)
+            } else {
+                shared.space.tearDown(in: memory)
+                accounts.requireNothingLeft()
+            }
+            return isOver
+        }
+    }
+
+    private func makeSpace(in memory: HostMemory) -> Space<Format> {
+        let words = layout.spaceWords()
+        let start = words.root.address.rawValue
+        memory.fill(
+            PhysicalRange(first: PhysicalAddress(start), last: PhysicalAddress(start + SpaceWords.byteCount - 1)),
+            with: 0)
+        while true {
+            // The failures that are injected hit here as well.
+            do throws(SpaceError<Never>) {
+                return try Space<Format>.make(format, references, words: words, reclaiming: plan.reclaim, in: memory)
+            } catch {
+                switch error {
+                case .refused(.outOfMemory): continue
+                case .refused(let refusal): preconditionFailure("a new space was refused: \(refusal)")
+                }
+            }
+        }
+    }
+
+    private func rootRegister(_ space: Space<Format>, _ memory: HostMemory) -> UInt64 {
+        format.rootRegister(SpaceRoot(word: memory.load(space.words.root, .acquire)))
+    }
+
+    /// Runs all threads to their ends. All are attached before any of them begins.
+    private func runThreads(
+        _ shared: StressSpace<Format>, _ processors: HostProcessors, _ operations: Int
+    ) -> [StressCounts] {
+        let results = ThreadResults(plan.threads)
+        let (attached, begin, end, leave) = (
+            DispatchSemaphore(value: 0), DispatchSemaphore(value: 0), DispatchSemaphore(value: 0),
+            DispatchSemaphore(value: 0)
+        )
+        let interruptions = Interruptions()
+        let (plan, round, deadline) = (plan, outcome.rounds, deadline)
+        for number in 0..<plan.threads {
+            let thread = Thread {
+                processors.withProcessor { memory in
+                    interruptions.addThread()
+                    attached.signal()
+                    begin.wait()
+                    let worker = StressWorker(
+                        shared, memory, plan.reclaim, thread: number, threadCount: plan.threads,
+                        SplitMix64(seed: plan.seed, for: UInt64(round), UInt64(number)),
+                        meetingBy: SplitMix64(seed: plan.seed, for: UInt64(round), .max - 1))
+                    worker.run(operations: operations) { deadline.map { ContinuousClock.now >= $0 } ?? false }
+                    results.set(worker.counts, of: number)
+                }
+                end.signal()
+                leave.wait()
+            }
+            thread.name = "stress \(number)"
+            thread.start()
+            // One after the other, so that each has the same processor number in every run.
+            attached.wait()
+        }
+        for _ in 0..<plan.threads { begin.signal() }
+        if plan.threads > 1 { interruptions.begin(seed: plan.seed) }
+        for _ in 0..<plan.threads { end.wait() }
+        if plan.threads > 1 { interruptions.end() }
+        for _ in 0..<plan.threads { leave.signal() }
+        return results.all
+    }
+}

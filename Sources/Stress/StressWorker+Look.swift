@@ -1,0 +1,133 @@
+import HostMemory
+import PageTableWalk
+import PageTables
+import TableMemory
+import VirtualMemory
+
+// Looking at what is mapped: without a lock, where only what must hold at any moment can be demanded; and with the lock held for
+// reading, where the model is exact.
+
+extension StressWorker {
+    /// Translates in a section: whatever is found was right at some moment.
+    func translate() {
+        let address = likelyPage() + random.below(shared.pageBytes)
+        if policy == .rcu && random.once(in: 2) {
+            memory.withRCUReader { section in translate(address, in: section) }
+        } else {
+            memory.withInterruptsBlocked { section in translate(address, in: section) }
+        }
+    }
+
+    private func translate<Section: ReadWitness & ~Copyable>(_ address: UInt64, in section: borrowing Section)
+    where Section.Failure == Never {
+        switch space.view(in: section).translate(VirtualAddress(address), in: section) {
+        case .mapped(let mapping):
+            if let wrong = shared.wrong(mapping.physical, at: address, size: 1) { violation(wrong) }
+        case .unmapped(let fault):
+            if fault.reason == .malformed { violation("\(hexadecimal(address)): \(fault.entry) is malformed") }
+        }
+    }
+
+    func summarise() {
+        let area = anyArea()
+        let whole = wholeRange(area)
+        let summary =
+            if policy == .rcu && random.once(in: 2) {
+                memory.withRCUReader { section in space.summary(of: whole, in: section) }
+            } else {
+                memory.withInterruptsBlocked { section in space.summary(of: whole, in: section) }
+            }
+        let bytes = area.pageCount << UInt64(format.log2FrameBytes)
+        if summary.mappedBytes > bytes { violation("\(summary.mappedBytes) bytes of \(bytes) are mapped") }
+        if summary.writableBytes > summary.mappedBytes { violation("more is writable than mapped: \(summary)") }
+    }
+
+    /// Walks an area in a section.
+    func walk() {
+        let area = anyArea()
+        let range = wholeRange(area)
+        var visitor = LeafVisitor(shared)
+        if policy == .rcu && random.once(in: 2) {
+            memory.withRCUReader { section in _ = space.view(in: section).walk(range, in: section, visitor: &visitor) }
+        } else {
+            memory.withInterruptsBlocked { section in
+                _ = space.view(in: section).walk(range, in: section, visitor: &visitor)
+            }
+        }
+        if let wrong = visitor.wrong { violation(wrong) }
+    }
+
+    /// Walks an area with the lock held for reading, and splits large leaves.
+    func walkSplitting() {
+        let pages = likelyPages()
+        memory.withReadLock(space.words.lock) { lock in
+            // A visitor cannot keep a witness. The pointer does not leave the closure, nor does the visitor.
+            withUnsafePointer(to: lock) { pointer in
+                var visitor = SplittingVisitor(shared, pointer, random)
+                _ = space.view(in: lock).walk(range(pages.first, pages.last), in: lock, visitor: &visitor)
+                random = visitor.random
+                if let wrong = visitor.leaves.wrong { violation(wrong) }
+            }
+        }
+    }
+
+    func translateLocked() {
+        let address = likelyPage() + random.below(shared.pageBytes)
+        memory.withReadLock(space.words.lock) { lock in compare(address, mustBeMapped: false, lock) }
+    }
+
+    /// Compares an address with the model.
+    ///
+    /// - Parameter mustBeMapped: Whether a fault has just been there.
+    func compare(_ address: UInt64, mustBeMapped: Bool, _ lock: borrowing ReadLockHeld<HostMemory>) {
+        let found = space.view(in: lock).translate(VirtualAddress(address), in: lock)
+        if let wrong = shared.wrong(found, at: address, mustBeMapped: mustBeMapped) { return violation(wrong) }
+        if case .mapped(let mapping) = found, space.map.frame(of: mapping.physical) != nil {
+            let offset = address & (shared.pageBytes - 1)
+            _ = inspectPage(mapping.physical.rawValue - offset, address - offset, .read)
+        }
+    }
+}
+
+extension StressSpace {
+    /// What is wrong with memory that an address is mapped to, whatever should be there just now.
+    func wrong(_ physical: PhysicalAddress, at address: UInt64, size: UInt64) -> String? {
+        guard let device = areas.device(address) else { return "\(hexadecimal(address)) is mapped, and in no area" }
+        if physical.rawValue == device { return nil }
+        let last = PhysicalAddress(physical.rawValue &+ size &- 1)
+        if space.map.frame(of: physical) != nil, space.map.frame(of: last) != nil { return nil }
+        return "\(hexadecimal(address)) is mapped to \(physical), which is neither a frame nor its device"
+    }
+
+    /// Compares a translation with the model.
+    func wrong(_ found: Translation, at address: UInt64, mustBeMapped: Bool) -> String? {
+        let expected = model.expectation(address)
+        switch found {
+        case .mapped(let mapping):
+            let isWritable = mapping.rights.canWrite
+            switch expected {
+            case .mapped(let physical, let shouldBeWritable):
+                if mapping.physical.rawValue == physical && isWritable == shouldBeWritable { return nil }
+            case .region(let region):
+                let isRight =
+                    region.isDevice
+                    ? mapping.physical.rawValue == areas.device(address) : space.map.frame(of: mapping.physical) != nil
+                if isRight && isWritable == region.isWritable { return nil }
+            case .nothing: break
+            }
+            return
+                "\(hexadecimal(address)) is mapped to \(mapping.physical), \(isWritable ? "writable" : "read-only"); "
+                + "expected \(expected)"
+        case .unmapped(let fault):
+            if fault.reason != .malformed {
+                switch expected {
+                case .nothing: return nil
+                case .region where !mustBeMapped: return nil
+                default: break
+                }
+            }
+            return
+                "\(hexadecimal(address)) is not mapped (\(fault.reason) at level \(fault.level)); expected \(expected)"
+        }
+    }
+}

@@ -1,0 +1,218 @@
+import HostMemory
+import PageTables
+import TableMemory
+import VirtualMemory
+
+/// What all threads of a round share.
+final class StressSpace<Format: StressFormat>: Sendable {
+    let format: Format
+    let areas: StressAreas<Format>
+    let tags: PageTags<Format>
+    let space: Space<Format>
+    let model = SpaceModel()
+    let log: ViolationLog
+
+    init(_ areas: StressAreas<Format>, _ space: Space<Format>, _ log: ViolationLog) {
+        format = areas.format
+        self.areas = areas
+        tags = PageTags(format)
+        self.space = space
+        self.log = log
+    }
+
+    var pageBytes: UInt64 { 1 << UInt64(format.log2FrameBytes) }
+}
+
+/// Pages that are pinned for some operations to come.
+struct HeldPin {
+    let address: UInt64
+    let pin: Pin
+    /// What the first words of some pages were when they were pinned.
+    let words: [(place: Word<UInt64>, value: UInt64)]
+}
+
+/// One thread of a round: it does one random operation after the other, and compares what it finds with what should be.
+final class StressWorker<Format: StressFormat> {
+    let shared: StressSpace<Format>
+    let memory: HostMemory
+    let policy: ReclaimPolicy
+    let thread: Int
+    let threadCount: Int
+    var random: SplitMix64
+    var counts = StressCounts()
+    var held: [HeldPin] = []
+    /// A generation is of one thread.
+    private var generations: UInt64 = 0
+    /// Where this thread has mapped something, or said that faults are to, not long ago.
+    private var recent: [(first: UInt64, last: UInt64)] = []
+    private var recentCount = 0
+    /// Pages that all threads of a round come back to, so that they meet.
+    private let hot: [(area: StressArea, page: UInt64)]
+    /// For messages.
+    private(set) var operation: StaticString = ""
+
+    static var heldLimit: Int { 24 }
+
+    init(
+        _ shared: StressSpace<Format>, _ memory: HostMemory, _ policy: ReclaimPolicy, thread: Int, threadCount: Int,
+        _ random: SplitMix64, meetingBy common: SplitMix64
+    ) {
+        self.shared = shared
+        self.memory = memory
+        self.policy = policy
+        self.thread = thread
+        self.threadCount = threadCount
+        self.random = random
+        var common = common
+        let areas = shared.areas.all.filter { $0.firstPage != nil }
+        hot = (0..<6).map { _ in
+            let area = areas[common.below(areas.count)]
+            return (area, common.below(area.pageCount))
+        }
+    }
+
+    var space: Space<Format> { shared.space }
+    var format: Format { shared.format }
+    var model: SpaceModel { shared.model }
+
+    /// Runs operations until so many are done, or `isOver` says so, which is asked now and then.
+    func run(operations: Int, until isOver: () -> Bool) {
+        space.use(in: memory)
+        for number in 0..<operations {
+            if number & 63 == 0, isOver() || shared.log.isFull { break }
+            // When there is one more area, all threads want the space to be deep enough for it.
+            if number % Self.areaOperations == 0 {
+                named("grow") { grow(to: shared.areas.all[areaCount - 1]) }
+            } else {
+                perform()
+            }
+            counts.operations += 1
+        }
+        operation = "unpin"
+        while let pin = held.popLast() { unpin(pin) }
+        counts.retreats += memory.eventCount(.retreat)
+        counts.tablesFreed += memory.eventCount(.tableFreed)
+        counts.growths += memory.eventCount(.growth)
+        counts.splits += memory.eventCount(.split)
+        counts.faults += memory.eventCount(.fault)
+    }
+
+    private func perform() {
+        switch random.below(100) {
+        case 0..<13: named("map frames") { mapFrames() }
+        case 13..<17: named("map device") { mapDevice() }
+        case 17..<28: named("unmap") { unmap() }
+        case 28..<33: named("protect") { protect() }
+        case 33..<37: named("add region") { addRegion() }
+        case 37..<39: named("move") { replaceFrames() }
+        case 39..<48: named("fault") { fault() }
+        case 48..<62: named("pin fast") { pinFastOnePage() }
+        case 62..<70: named("pin fast range") { pinFastRange() }
+        case 70..<77: named("pin") { pinRange() }
+        case 77..<82: named("unpin") { unpinHeld() }
+        case 82..<86: named("walk and split") { walkSplitting() }
+        case 86..<91: named("translate") { translate() }
+        case 91..<93: named("summary") { summarise() }
+        case 93..<95: named("walk") { walk() }
+        case 95..<99: named("translate locked") { translateLocked() }
+        default: named("grow") { grow(to: anyArea()) }
+        }
+    }
+
+    private func named(_ name: StaticString, _ body: () -> Void) {
+        operation = name
+        body()
+    }
+
+    func violation(_ message: @autoclosure () -> String) {
+        let name = operation
+        shared.log.add("thread \(thread), operation \(counts.operations), \(name): \(message())")
+    }
+
+    func nextGeneration() -> UInt64 {
+        generations += 1
+        let number = generations &* UInt64(threadCount) &+ UInt64(thread)
+        return 1 + number % (PageTags<Format>.generationLimit - 2)
+    }
+
+    // MARK: addresses
+
+    /// An area; those further up only later, so that a space that grows does so now and then.
+    func anyArea() -> StressArea {
+        shared.areas.all[random.below(areaCount)]
+    }
+
+    private var areaCount: Int {
+        min(shared.areas.all.count, 2 + Int(counts.operations) / Self.areaOperations)
+    }
+
+    private static var areaOperations: Int { 200 }
+
+    func anyFrameArea() -> StressArea {
+        while true {
+            let area = anyArea()
+            if area.firstPage != nil { return area }
+        }
+    }
+
+    /// A page of an area, those about its middle more often.
+    func anyPage(of area: StressArea) -> UInt64 {
+        let distance = random.small(area.pageCount / 2)
+        let middle = area.pageCount / 2
+        return random.once(in: 2) ? middle + distance : middle - 1 - distance
+    }
+
+    func address(_ page: UInt64, of area: StressArea) -> UInt64 {
+        area.first &+ page << UInt64(format.log2FrameBytes)
+    }
+
+    /// All of an area.
+    func wholeRange(_ area: StressArea) -> VirtualRange { range(area.first, address(area.pageCount, of: area) &- 1) }
+
+    /// A page that can have a frame: one that others want as well, or any.
+    func anyFramePage() -> (area: StressArea, page: UInt64) {
+        if random.once(in: 3) { return hot[random.below(hot.count)] }
+        let area = anyFrameArea()
+        return (area, anyPage(of: area))
+    }
+
+    /// Some pages of an area.
+    func anyPages(of area: StressArea, atMost limit: UInt64 = .max) -> (first: UInt64, last: UInt64) {
+        let page = anyPage(of: area)
+        let count = min(1 + random.small(area.pageCount), area.pageCount - page, limit)
+        return (address(page, of: area), address(page + count, of: area) &- 1)
+    }
+
+    func remember(_ first: UInt64, _ last: UInt64) {
+        if recent.count < 32 { recent.append((first, last)) } else { recent[recentCount % 32] = (first, last) }
+        recentCount += 1
+    }
+
+    /// Some pages of an area, and most often some that were mapped not long ago: there is something to be found.
+    func likelyPages(atMost limit: UInt64 = .max) -> (first: UInt64, last: UInt64) {
+        if random.once(in: 3) {
+            let (area, page) = hot[random.below(hot.count)]
+            return (address(page, of: area), address(page + 1, of: area) &- 1)
+        }
+        guard !recent.isEmpty, random.below(4) > 0 else { return anyPages(of: anyArea(), atMost: limit) }
+        let (first, last) = recent[random.below(recent.count)]
+        let log2Page = UInt64(format.log2FrameBytes)
+        let pages = (last - first) >> log2Page + 1
+        let page = random.once(in: 2) ? 0 : random.small(pages)
+        let count = min(1 + random.small(pages - page + 1), pages - page, limit)
+        return (first + page << log2Page, first + ((page + count) << log2Page - 1))
+    }
+
+    /// The address of a page that may be mapped.
+    func likelyPage() -> UInt64 { likelyPages(atMost: 1).first }
+
+    func range(_ first: UInt64, _ last: UInt64) -> VirtualRange {
+        VirtualRange(first: VirtualAddress(first), last: VirtualAddress(last))
+    }
+
+    func anyAccess() -> PageAccess { random.once(in: 2) ? .write : .read }
+
+    func attributes(isWritable: Bool) -> EntryAttributes {
+        format.attributes(isWritable ? [.read, .write] : [.read])
+    }
+}
