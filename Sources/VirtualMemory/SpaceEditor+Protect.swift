@@ -41,6 +41,7 @@ extension SpaceEditor where Memory: SharedMemory {
     ) throws(Memory.Failure) {
         let format = space.format
         let mask = format.offsetMask(level)
+        let sparesFiles = space.hasRegions && rights.canWrite
         var change = LeafChange(format, level, rights)
         var place = space.place(format.index(of: first, at: level), of: table).rawValue
         var address = first
@@ -52,7 +53,7 @@ extension SpaceEditor where Memory: SharedMemory {
                 try protectEntries(format.table(of: entry, at: level), level.below, address, end, rights)
             case .leaf:
                 var leaf = change.changed(entry)
-                if space.hasRegions, rights.canWrite { leaf = try sparingFiles(leaf, level, rights) }
+                if sparesFiles { leaf = try sparingFiles(leaf, level, rights) }
                 try memory.store(leaf, format, at: PhysicalAddress(place), .release)
             default: break
             }

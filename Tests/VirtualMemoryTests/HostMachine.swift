@@ -4,13 +4,15 @@ import PageTables
 import TableMemory
 import VirtualMemory
 
-/// Real memory with two x86-64 spaces and a file, used by one thread.
-final class HostMachine<Store: BackingStore> {
+/// Real memory with two x86-64 spaces and a file. Its own memory is for the thread that made it.
+final class HostMachine<Store: BackingStore>: @unchecked Sendable {
+    // Unchecked: the memory is used by one thread only.
+
     let memory: HostMemory
     let references: FrameReferences
     let spaces: [VirtualMemory.Space<X86_64>]
     let file: CachedFile<Store>
-    private let processors: HostProcessors
+    let processors: HostProcessors
     private let frameCount: UInt32
 
     init(_ store: Store, _ kind: PageCache.Kind = .file, frames: UInt32 = 200) throws {
@@ -31,27 +33,33 @@ final class HostMachine<Store: BackingStore> {
     func touch(
         _ address: VirtualAddress, for access: PageAccess, in space: VirtualMemory.Space<X86_64>
     ) -> Result<PhysicalAddress, Refusal> {
-        memory.withReadLock(space.words.lock) { lock in
-            do throws(SpaceError<Never>) { try space.fault(address, for: access, lock: lock) } catch {
-                switch error {
-                case .refused(let refusal): return .failure(refusal)
-                case .memory: return .failure(.outOfMemory)
-                }
+        memory.withReadLock(space.words.lock) { touch(address, for: access, in: space, lock: $0) }
+    }
+
+    func touch(
+        _ address: VirtualAddress, for access: PageAccess, in space: VirtualMemory.Space<X86_64>,
+        lock: borrowing ReadLockHeld<HostMemory>
+    ) -> Result<PhysicalAddress, Refusal> {
+        do throws(SpaceError<Never>) { try space.fault(address, for: access, lock: lock) } catch {
+            switch error {
+            case .refused(let refusal): return .failure(refusal)
+            case .memory: return .failure(.outOfMemory)
             }
-            guard case .mapped(let found) = space.view(in: lock).translate(address, in: lock) else {
-                return .failure(.notMapped(address))
-            }
-            return .success(found.physical)
         }
+        guard case .mapped(let found) = space.view(in: lock).translate(address, in: lock) else {
+            return .failure(.notMapped(address))
+        }
+        return .success(found.physical)
     }
 
     /// What pinning the pages of a range comes to.
     func pin(
-        _ range: VirtualRange, for access: PageAccess, longTerm: Bool, in space: VirtualMemory.Space<X86_64>
+        _ range: VirtualRange, for access: PageAccess, longTerm: Bool, in space: VirtualMemory.Space<X86_64>,
+        memory: HostMemory? = nil
     ) -> Result<[Pin], Refusal> {
         var pins: [Pin] = []
         do throws(SpaceError<Never>) {
-            try space.pin(range, for: access, longTerm: longTerm, in: memory, into: &pins)
+            try space.pin(range, for: access, longTerm: longTerm, in: memory ?? self.memory, into: &pins)
             return .success(pins)
         } catch {
             switch error {
