@@ -261,10 +261,15 @@ extension SpaceEditor {
             else { return .invalidRange(range) }
             if let page = misfit(start, PhysicalAddress(last & ~offsetMask)) { return .notExpressible(tooWide(page)) }
         }
+        if case .file(let view) = region.content {
+            let last = view.offset &+ (range.last.rawValue &- range.first.rawValue)
+            guard view.offset & offsetMask == 0, last >= view.offset else { return .invalidRange(range) }
+        }
         if let overlap = space.regions.firstOverlap(range) { return .alreadyMapped(overlap) }
         if case .failure(let refusal) = try space.grow(toCover: range, in: memory) { return refusal }
         space.regions.insert(region)
         space.hasRegions = true
+        if let file = region.file { try file.attach(space, in: memory) }
         return nil
     }
 }

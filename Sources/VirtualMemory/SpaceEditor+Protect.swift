@@ -43,6 +43,7 @@ extension SpaceEditor where Memory: SharedMemory {
     ) throws(Memory.Failure) {
         let format = space.format
         let mask = format.offsetMask(level)
+        let sparesFiles = space.hasRegions && rights.canWrite
         var change = LeafChange(format, level, rights)
         var place = space.place(format.index(of: first, at: level), of: table).rawValue
         var address = first
@@ -52,7 +53,10 @@ extension SpaceEditor where Memory: SharedMemory {
             switch format.shape(of: entry, at: level) {
             case .table where level > .leafTable:
                 try protectEntries(format.table(of: entry, at: level), level.below, address, end, rights)
-            case .leaf: try memory.store(change.changed(entry), format, at: PhysicalAddress(place), .release)
+            case .leaf:
+                var leaf = change.changed(entry)
+                if sparesFiles { leaf = try sparingFiles(leaf, level, rights) }
+                try memory.store(leaf, format, at: PhysicalAddress(place), .release)
             default: break
             }
             if end == last { return }

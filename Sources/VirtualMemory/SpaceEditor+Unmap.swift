@@ -25,6 +25,7 @@ extension SpaceEditor where Memory: SharedMemory {
         if space.hasRegions { forgetRegions(part) }
         noteChangedEntries()
         try unmapEntries(root.table, Format.fixedTopLevel ?? root.topLevel, part.first, part.last)
+        if !leftFiles.isEmpty { try leaveFiles() }
         return nil
     }
 
@@ -55,7 +56,7 @@ extension SpaceEditor where Memory: SharedMemory {
 
     @usableFromInline
     mutating func forgetRegions(_ range: VirtualRange) {
-        space.regions.remove(range)
+        leftFiles += space.regions.remove(range).compactMap(\.file)
         space.hasRegions = !space.regions.regions.isEmpty
     }
 
@@ -177,11 +178,13 @@ extension SpaceEditor where Memory: SharedMemory {
     /// Unlinks everything, the top table included.
     @usableFromInline
     mutating func unlinkRoot() throws(Memory.Failure) {
+        leftFiles += space.regions.regions.compactMap(\.file)
         space.regions = RegionMap()
         space.hasRegions = false
         let root = try Structure.loadRoot(space.words, memory)
         try unlink(root.table, root.topLevel)
         try memory.store(0, to: space.words.root, .release)
+        if !leftFiles.isEmpty { try leaveFiles() }
     }
 }
 

@@ -30,6 +30,9 @@ public struct SpaceEditor<Format: WritableFormat, Structure: SpaceStructure, Mem
     /// Whether readers may be between the halves of entries that were changed.
     @usableFromInline
     var hasChangedEntries = false
+    /// Files of regions that were forgotten.
+    @usableFromInline
+    var leftFiles: [PageCache] = []
 
     @inlinable
     init(_ space: LiveSpace<Format, Structure>, _ memory: Memory) {
