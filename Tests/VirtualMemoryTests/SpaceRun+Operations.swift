@@ -8,7 +8,7 @@ import TableMemory
 /// What may be done with a space at random.
 enum SpaceOperation: CaseIterable {
     case mapDevice, mapFrames, unmap, protect, replace, addRegion, fault, split, record, pinFast, pin, unpin, release,
-        grow
+        grow, pageByPage
 }
 
 extension SpaceRun {
@@ -33,6 +33,7 @@ extension SpaceRun {
             guard let head = held.randomElement(using: &random) else { return }
             try release(head)
         case .grow: try grow()
+        case .pageByPage: try pageByPage()
         }
     }
 
@@ -204,6 +205,46 @@ extension SpaceRun {
         model.regions.remove(range.first.rawValue, range.last.rawValue)
         let page = ModelPage(physical: physical, attributes: normalised(attributes))
         model.mappings.insert(range.first.rawValue, range.last.rawValue, page)
+        model.dropUnused()
+    }
+
+    /// Single pages in one section, as an emulator changes them: the editor stays in the table that it changed last.
+    private func pageByPage() throws {
+        let range = randomRange()
+        let base = range.first.rawValue & ~(model.pageBytes - 1)
+        let (device, _) = randomDevice(for: range)
+        let attributes = [randomAttributes(), randomAttributes()]
+        step = "page by page from \(hexadecimal(base))"
+        memory.refuse(alwaysRefused)
+        var wrong: String?
+        try space.edit(in: memory) { (editor) throws(MemoryMisuse) in
+            for _ in 0..<24 where wrong == nil {
+                let offset = random.next() % 6 * model.pageBytes
+                let pages = chance(3) ? 3 : 1 as UInt64
+                let (last, overflow) = base.addingReportingOverflow(offset + pages * model.pageBytes - 1)
+                if overflow { continue }
+                let part = VirtualRange(first: VirtualAddress(base + offset), last: VirtualAddress(last))
+                if chance(3) {
+                    let expected = model.refusal(of: part)
+                    let refusal = try editor.unmap(part)
+                    if refusal != expected { wrong = "unmap \(part): \(String(describing: refusal))" }
+                    if expected != nil { continue }
+                    model.mappings.remove(part.first.rawValue, part.last.rawValue)
+                    model.regions.remove(part.first.rawValue, part.last.rawValue)
+                } else {
+                    let physical = (device &+ offset) & ~(model.pageBytes - 1)
+                    let expected = model.refusalToMap(part, to: physical)
+                    let wanted = attributes[chance(4) ? 1 : 0]
+                    let refusal = try editor.map(part, to: PhysicalAddress(physical), wanted)
+                    if refusal != expected { wrong = "map \(part): \(String(describing: refusal))" }
+                    if expected != nil { continue }
+                    model.topLevel = model.topLevel(for: part) ?? model.topLevel
+                    let page = ModelPage(physical: physical, attributes: normalised(wanted))
+                    model.mappings.insert(part.first.rawValue, part.last.rawValue, page)
+                }
+            }
+        }
+        try verify(wrong == nil, wrong ?? "")
         model.dropUnused()
     }
 
