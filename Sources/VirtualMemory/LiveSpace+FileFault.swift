@@ -120,7 +120,25 @@ extension SpaceEditor where Memory: SharedMemory {
             guard case .file(let view) = region.content, view.file == file,
                 let rest = view.addresses(fromPage: index, in: region)
             else { continue }
-            try unmapEntries(root.table, Format.fixedTopLevel ?? root.topLevel, rest.first, rest.last)
+            try unmapWhole(rest, root)
+        }
+    }
+
+    /// Unmaps a range, with large leaves split that reach beyond it: those are of private copies, and of other frames that were
+    /// mapped here. Without memory to split one, it stays as it is; pages of the file are never in it.
+    private mutating func unmapWhole(_ range: VirtualRange, _ root: SpaceRoot) throws(Memory.Failure) {
+        let topLevel = Format.fixedTopLevel ?? root.topLevel
+        var level = Level.leafTable
+        while level <= topLevel {
+            let mask = space.format.offsetMask(level)
+            let first = (range.first.rawValue &+ mask) & ~mask
+            let last = (range.last.rawValue &+ 1) & ~mask &- 1
+            guard first >= range.first.rawValue, last <= range.last.rawValue, first <= last else { return }
+            let part = VirtualRange(first: VirtualAddress(first), last: VirtualAddress(last))
+            if try splitEnds(of: part, root) == nil {
+                return try unmapEntries(root.table, topLevel, part.first, part.last)
+            }
+            level = Level(level.rawValue + 1)
         }
     }
 

@@ -83,6 +83,21 @@ struct FileFailureTests {
         #expect(try machine.lostFrames() == 0)
     }
 
+    @Test("leaves what is in front of the end mapped when it is truncated inside a large leaf")
+    func largeLeaf() throws {
+        let space = machine.spaces[1]
+        let large = VirtualRange(first: VirtualAddress(0x40_0000), last: VirtualAddress(0x5f_ffff))
+        try space.add(
+            Region(large, .file(FileView(machine.file, .private)), space.format.attributes(.read)), in: machine.memory)
+        let device = PhysicalAddress(1 << 32)
+        try space.map(large, to: device, space.format.attributes(.read), in: machine.memory)
+        try machine.file.resize(to: 4096, in: machine.memory)
+        #expect(machine.touch(start, for: .read, in: space) == .success(device))
+        let second = VirtualAddress(0x40_1000)
+        #expect(machine.touch(second, for: .read, in: space) == .failure(.beyondEnd(second)))
+        #expect(try machine.lostFrames() == 0)
+    }
+
     @Test("needs a view that begins at a page and does not wrap")
     func views() {
         let space = machine.spaces[1]
