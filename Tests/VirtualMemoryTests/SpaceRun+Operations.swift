@@ -223,8 +223,15 @@ extension SpaceRun {
                 let pages = chance(3) ? 3 : 1 as UInt64
                 let (last, overflow) = base.addingReportingOverflow(offset + pages * model.pageBytes - 1)
                 if overflow { continue }
-                let part = VirtualRange(first: VirtualAddress(base + offset), last: VirtualAddress(last))
+                var part = VirtualRange(first: VirtualAddress(base + offset), last: VirtualAddress(last))
                 if chance(3) {
+                    // Sometimes with all that the leaf table maps: then it goes, and must not be remembered.
+                    let mask: UInt64 = (1 << format.shift(Level(1))) - 1
+                    if chance(3) {
+                        part = VirtualRange(
+                            first: VirtualAddress(part.first.rawValue & ~mask),
+                            last: VirtualAddress(part.last.rawValue | mask))
+                    }
                     let expected = model.refusal(of: part)
                     let refusal = try editor.unmap(part)
                     if refusal != expected { wrong = "unmap \(part): \(String(describing: refusal))" }
