@@ -161,6 +161,8 @@ public final class ExploredMachine {
         try requireLife(range.first, "fill")
         for address in stride(from: range.first.rawValue, through: range.last.rawValue, by: 8) {
             words[address] = pattern
+            // Where words of 32 bits were used, the upper one has a place of its own.
+            if words[address + 4] != nil { words[address + 4] = pattern >> 32 }
         }
     }
 

@@ -13,6 +13,9 @@
 public protocol PageTableFormat: Sendable {
     /// 4 or 8.
     static var entryBytes: Int { get }
+    /// Whether an entry of 8 bytes is accessed as two halves, by machines that access 4 bytes at once: see
+    /// `AccessedInHalves`. An entry whose low half is zero must map nothing, whatever its high half is.
+    static var isAccessedInHalves: Bool { get }
     /// The top level of every address space of the format; `nil` where it is a property of each space (folding at run
     /// time: s390x, arm64).
     static var fixedTopLevel: Level? { get }
@@ -100,6 +103,9 @@ public struct FormatNotions: Sendable {
 extension PageTableFormat {
     @inlinable
     public static var entryBytes: Int { 8 }
+
+    @inlinable
+    public static var isAccessedInHalves: Bool { false }
 
     /// That of a format whose depth is the same in every kernel that uses it.
     public static func folding(of level: Level) -> Folding { level <= highestLevel ? .never : .statically }

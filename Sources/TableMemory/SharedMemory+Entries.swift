@@ -1,7 +1,8 @@
 import PageTables
 
 extension SharedMemory {
-    /// One store of an entry of `format`, which knows its width and byte order.
+    /// One store of an entry of `format`, which knows its width and byte order; several where the format is accessed in
+    /// halves (`EntryHalves.swift`).
     ///
     /// - Precondition: `place` is aligned to the entry's size.
     @inlinable
@@ -10,7 +11,9 @@ extension SharedMemory {
         _ entry: Entry, _ format: Format, at place: PhysicalAddress, _ ordering: StoreOrdering
     ) throws(Failure) {
         let isSwapped = format.byteOrder != .host
-        if Format.entryBytes == 8 {
+        if Format.isAccessedInHalves {
+            try storeHalves(entry, format, at: place, ordering)
+        } else if Format.entryBytes == 8 {
             let value = entry.rawValue
             try store(isSwapped ? value.byteSwapped : value, to: Word<UInt64>(aligned: place), ordering)
         } else {

@@ -44,6 +44,14 @@ public protocol SharedMemory: TableMemory {
         for word: Word<Value>, until condition: (Value) -> Bool
     ) throws(Failure) -> Value
 
+    // MARK: bytes
+
+    /// Copies whole words into as many bytes, in the order of addresses. Each word is a relaxed load; all of them together are
+    /// of no single moment.
+    func read(_ range: PhysicalRange, into bytes: inout [UInt8]) throws(Failure)
+    /// Copies bytes into as many whole words; each is a relaxed store.
+    func write(_ bytes: [UInt8], to range: PhysicalRange) throws(Failure)
+
     // MARK: objects
 
     /// Memory becomes an object that may be used. On the host, nothing.

@@ -26,6 +26,12 @@ public enum Refusal: Error, Hashable, Sendable {
     case notPinnable(VirtualAddress)
     /// The page is not mapped as its neighbours are, or somebody else refers to it: no large leaf can take their place.
     case notCollapsible(VirtualAddress)
+    /// The page belongs to a file that has to know when it is written: a pin for writing may not be kept for long.
+    case notLongTermPinnable(VirtualAddress)
+    /// The file that is mapped there has ended before.
+    case beyondEnd(VirtualAddress)
+    /// What is behind the file could not be read: `CachedFile.takeReadFailure(in:)` says why.
+    case unreadable(VirtualAddress)
     /// The attributes cannot be expressed by the format.
     case notExpressible(EncodingError)
 }

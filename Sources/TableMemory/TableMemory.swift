@@ -55,12 +55,15 @@ extension TableMemory where Self: ~Copyable & ~Escapable {
     @inlinable
     public func hasNothing(at address: PhysicalAddress, bytes: Int) -> Bool { false }
 
-    /// One load of an entry of `format`, which knows its width and byte order.
+    /// One load of an entry of `format`, which knows its width and byte order; several where the format is accessed in
+    /// halves, for a value that the entry had at one moment.
     @inlinable
     public func load<Format: PageTableFormat>(
         _ format: Format, _ address: PhysicalAddress
     ) throws(Failure) -> Entry {
-        if Format.entryBytes == 8 {
+        if Format.isAccessedInHalves {
+            return try loadHalves(format, address)
+        } else if Format.entryBytes == 8 {
             return Entry(try load64(address, format.byteOrder))
         } else {
             return Entry(UInt64(try load32(address, format.byteOrder)))
@@ -72,7 +75,9 @@ extension TableMemory where Self: ~Copyable & ~Escapable {
     public func load<Format: PageTableFormat>(
         _ format: Format, _ table: Table, index: Int
     ) throws(Failure) -> Entry {
-        if Format.entryBytes == 8 {
+        if Format.isAccessedInHalves {
+            return try loadHalves(format, table, index: index)
+        } else if Format.entryBytes == 8 {
             return Entry(try load64(table, index: index, format.byteOrder))
         } else {
             return Entry(UInt64(try load32(table, index: index, format.byteOrder)))

@@ -35,6 +35,7 @@ public final class FrameAllocator: @unchecked Sendable {
     let lock: TicketLock
     @usableFromInline
     var free: FreeBlocks
+    private var fileNumbers: UInt64 = 0
 
     /// All frames of a map are free in the beginning.
     ///
@@ -69,7 +70,8 @@ public final class FrameAllocator: @unchecked Sendable {
             try memory.store(FrameBlock(order: order).rawValue, to: descriptor.block, .relaxed)
         }
         let descriptor = map.descriptor(of: head)
-        try memory.store(0, to: descriptor.mapping, .relaxed)
+        let owner = kind == .table ? 0 : FrameOwner.anonymous.rawValue
+        try memory.store(owner, to: descriptor.mapping, .relaxed)
         try memory.store(1, to: descriptor.references, .release)
         return head
     }
@@ -93,6 +95,14 @@ public final class FrameAllocator: @unchecked Sendable {
         let isFirst = try underLock(memory) { $0.give(head, order) }
         if !isFirst { try memory.broke("a frame is freed twice") }
         precondition(isFirst, "a frame is freed twice")
+    }
+
+    /// A number for a file with pages among the frames: from 1 on, each only once.
+    func newFileNumber<Memory: SharedMemory>(in memory: borrowing Memory) throws(Memory.Failure) -> UInt64 {
+        try memory.withLock(lock) { (_) throws(Memory.Failure) in
+            fileNumbers += 1
+            return fileNumbers
+        }
     }
 
     /// Frames that are free. Exact only while nobody else allocates.

@@ -9,7 +9,7 @@ import TableMemory
 // | 4-7   | map count     | whoever maps or unmaps the frame, under the lock of the table                         |
 // | 8-11  | block         | the allocator, while nobody else can have a reference                                 |
 // | 12-15 | pins          | whoever pins a frame of a large block (of a single frame, pins are in `references`)   |
-// | 16-23 | mapping       | whoever attaches the frame to a file or a region; of a table, see `TableState`        |
+// | 16-23 | mapping       | of a page, whose it is: see `FrameOwner`; of a table, see `TableState`                |
 // | 24-31 | deferred link | freeing that waits for a grace period, and nobody else                                |
 // | 32-39 | taken         | the allocator of fragments: a bit for each that is a table, or waits to be freed      |
 // | 40-47 | fragment link | the same: the list of frames of a space that have free fragments                      |
@@ -32,6 +32,10 @@ public struct FrameDescriptor: Hashable, Sendable {
     /// log2 of the bytes of a descriptor: one cache line, or two where a frame can have more than 64 fragments.
     @inlinable
     public static func log2Bytes(log2FrameBytes: UInt8) -> UInt64 { log2FrameBytes > 12 ? 7 : 6 }
+
+    /// log2 of the most fragments that a frame can have: each needs a bit of `taken`.
+    @inlinable
+    public static func log2MostFragments(log2FrameBytes: UInt8) -> Int { log2FrameBytes > 12 ? 8 : 6 }
 
     @inlinable
     func word<Value: WordValue>(_ offset: UInt64) -> Word<Value> {

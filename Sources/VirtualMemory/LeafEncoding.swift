@@ -17,6 +17,8 @@ struct LeafEncoding<Format: WritableFormat> {
     var leaf2: UInt64 = 0
     @usableFromInline
     var leaf3: UInt64 = 0
+    @usableFromInline
+    var leaf4: UInt64 = 0
 
     @inlinable
     init(_ format: Format) { self.format = format }
@@ -41,7 +43,8 @@ struct LeafEncoding<Format: WritableFormat> {
         func large(_ level: Int) -> UInt64 {
             do throws(EncodingError) { return try leaf(level) } catch { return 0 }
         }
-        (page, leaf1, leaf2, leaf3) = (try leaf(0), large(1), large(2), large(3))
+        page = try leaf(0)
+        (leaf1, leaf2, leaf3, leaf4) = (large(1), large(2), large(3), large(4))
         attributes = wanted
     }
 
@@ -54,6 +57,7 @@ struct LeafEncoding<Format: WritableFormat> {
             case 1: leaf1
             case 2: leaf2
             case 3: leaf3
+            case 4: leaf4
             default: 0 as UInt64
             }
         return bits == 0 ? nil : bits

@@ -29,7 +29,8 @@ extension LiveSpace {
     /// Maps the page of an address, if a region says what is to be there.
     ///
     /// - Parameter largestLeaf: Leaves are not larger than that, nor than the region allows.
-    /// - Throws: `.notMapped` where there is neither a page nor a region; `.accessDenied`; `.outOfMemory`.
+    /// - Throws: `.notMapped` where there is neither a page nor a region; `.accessDenied`; `.outOfMemory`; of a region of a
+    ///   file `.beyondEnd` and `.unreadable`.
     /// - Complexity: The levels; a page or a table of them may have to be filled.
     public func fault<Memory: SharedMemory>(
         _ address: VirtualAddress, for access: PageAccess, atMost largestLeaf: PageSize = PageSize(log2Bytes: 63),
@@ -73,17 +74,28 @@ extension LiveSpace {
                 table = format.table(of: entry, at: level)
                 level = level.below
             case .invalid where level <= target:
-                guard let leaf = try newLeaf(address, region, level, table, in: memory) else { return .outOfMemory }
+                let leaf: Entry
+                switch try newLeaf(address, region, level, table, in: memory) {
+                case .success(let new): leaf = new
+                case .failure(let refusal): return refusal
+                }
                 let loaded = LoadedEntry(value: entry, place: place)
-                if try replace(loaded, by: leaf, of: table, linkedBy: upper, in: memory) { return nil }
-                try giveBack(leaf, level, in: memory)
-                (table, level, upper) = (root.table, root.topLevel, nil)
+                if try replace(loaded, by: leaf, of: table, linkedBy: upper, in: memory) {
+                    if access.isAllowed(by: format.rights(of: leaf, at: level)) { return nil }
+                } else {
+                    try giveBack(leaf, level, in: memory)
+                    (table, level, upper) = (root.table, root.topLevel, nil)
+                }
             case .invalid:
                 guard let below = try newTable(level.below, in: memory) else { return .outOfMemory }
                 let loaded = LoadedEntry(value: entry, place: place)
                 let isMine = try replace(loaded, by: tableEntry(below, at: level), of: table, in: memory)
                 if !isMine { try freeUnseen(below, level.below, in: memory) }
-            case .leaf: return access.isAllowed(by: format.rights(of: entry, at: level)) ? nil : .accessDenied(address)
+            case .leaf:
+                if access.isAllowed(by: format.rights(of: entry, at: level)) { return nil }
+                guard case .file(let view) = region.content, level == .leafTable else { return .accessDenied(address) }
+                let refusal = try makeWritable(entry, at: place, of: table, address, region, view, in: memory)
+                if let refusal { return refusal }
             default: return .accessDenied(address)
             }
         }
@@ -121,24 +133,25 @@ extension LiveSpace {
         return .leafTable
     }
 
-    /// The leaf for an address; of an anonymous region it maps a new frame. `nil` if there is no memory.
+    /// The leaf for an address; of an anonymous region it maps a new frame.
     private func newLeaf<Memory: SharedMemory>(
         _ address: VirtualAddress, _ region: Region, _ level: Level, _ table: PhysicalAddress,
-        in memory: borrowing Memory
-    ) throws(Memory.Failure) -> Entry? {
+        in memory: Memory
+    ) throws(Memory.Failure) -> Result<Entry, Refusal> {
         let size = PageSize(log2Bytes: Int(format.shift(level)))
         switch region.content {
         case .device(let start):
             let first = address.rawValue & ~format.offsetMask(level)
             let physical = PhysicalAddress(start.rawValue &+ (first &- region.range.first.rawValue))
-            return Entry(format.canonical(.leaf(physical, size), region.attributes, at: level))
+            return .success(Entry(format.canonical(.leaf(physical, size), region.attributes, at: level)))
+        case .file(let view): return try newLeaf(address, region, of: view, table, in: memory)
         case .anonymous:
-            guard let frame = try references.allocator.allocate(in: memory) else { return nil }
+            guard let frame = try references.allocator.allocate(in: memory) else { return .failure(.outOfMemory) }
             try memory.fill(map.range(of: frame, .single), with: 0)
             // The allocation's reference becomes the mapping's.
             try memory.store(1, to: map.descriptor(of: frame).mapCount, .relaxed)
             try setMapsFrames(table, in: memory)
-            return Entry(format.canonical(.leaf(map.address(of: frame), size), region.attributes, at: level))
+            return .success(Entry(format.canonical(.leaf(map.address(of: frame), size), region.attributes, at: level)))
         }
     }
 

@@ -5,25 +5,32 @@ import TableMemory
 //
 // Under that lock no page is unmapped, so a leaf that is found keeps its frame alive, and the pins need no second look. A
 // page that is not mapped, or not with the rights that are asked for, is a fault.
+//
+// Whether a page may be pinned for long, the region decides: a shared one of a file that has to know when it is written
+// refuses it for writing; a private one copies the page first, also for reading, so that who reads through the pin sees what
+// is written to the region later.                                                  [unshareBeforeLongTermPin]
 
 extension LiveSpace {
     /// Pins all pages of a range, mapping those that a region says are to be there.
     ///
     /// - Parameters:
     ///   - range: Of whole pages.
+    ///   - longTerm: Whether the pins may be kept for as long as somebody likes: what is written through one may then come
+    ///     long after its page was written back.
     ///   - pins: What is pinned is appended; nothing, if the call fails.
-    /// - Throws: `.notMapped`, `.accessDenied`, `.notPinnable` with the first such address; `.outOfMemory`;
-    ///   `.invalidRange`.
+    /// - Throws: `.notMapped`, `.accessDenied`, `.notPinnable`, `.notLongTermPinnable`, `.beyondEnd`, `.unreadable` with
+    ///   the first such address; `.outOfMemory`; `.invalidRange`.
     /// - Precondition: The caller is in no section and holds no lock.
     public func pin<Memory: SharedMemory>(
-        _ range: VirtualRange, for access: PageAccess, in memory: borrowing Memory, into pins: inout [Pin]
+        _ range: VirtualRange, for access: PageAccess, longTerm: Bool = false, in memory: borrowing Memory,
+        into pins: inout [Pin]
     ) throws(SpaceError<Memory.Failure>) {
         guard (range.first.rawValue | ~range.last.rawValue) & (format.pageBytes &- 1) == 0,
             format.covers(range, topLevel: format.topLevels.upperBound)
         else { throw .refused(.invalidRange(range)) }
         var taken: [Pin] = []
         let refusal: Refusal?
-        do throws(Memory.Failure) { refusal = try pin(range, access, in: memory, &taken) } catch {
+        do throws(Memory.Failure) { refusal = try pin(range, access, longTerm, in: memory, &taken) } catch {
             throw .memory(error)
         }
         if let refusal { throw .refused(refusal) }
@@ -31,14 +38,14 @@ extension LiveSpace {
     }
 
     private func pin<Memory: SharedMemory>(
-        _ range: VirtualRange, _ access: PageAccess, in memory: borrowing Memory, _ pins: inout [Pin]
+        _ range: VirtualRange, _ access: PageAccess, _ longTerm: Bool, in memory: borrowing Memory, _ pins: inout [Pin]
     ) throws(Memory.Failure) -> Refusal? {
         let rest = try memory.withInterruptsBlocked { (section) throws(Memory.Failure) in
-            try pinFast(range, for: access, in: section, into: &pins)
+            try pinFast(range, for: access, longTerm: longTerm, in: section, into: &pins)
         }
         guard let rest else { return nil }
         let refusal = try memory.withReadLock(words.lock) { (lock) throws(Memory.Failure) in
-            try pinLocked(VirtualRange(first: rest, last: range.last), access, lock, &pins)
+            try pinLocked(VirtualRange(first: rest, last: range.last), access, longTerm, lock, &pins)
         }
         if refusal != nil {
             for pin in pins { try unpin(pin, in: memory) }
@@ -48,10 +55,19 @@ extension LiveSpace {
     }
 
     private func pinLocked<Memory: SharedMemory>(
-        _ range: VirtualRange, _ access: PageAccess, _ lock: borrowing ReadLockHeld<Memory>, _ pins: inout [Pin]
+        _ range: VirtualRange, _ access: PageAccess, _ longTerm: Bool, _ lock: borrowing ReadLockHeld<Memory>,
+        _ pins: inout [Pin]
     ) throws(Memory.Failure) -> Refusal? {
         var address = range.first
         while true {
+            // Of a file, and to be looked at more closely.
+            var region: (region: Region, view: FileView)?
+            if longTerm, let found = regions.region(at: address), case .file(let view) = found.content {
+                if access == .write, view.sharing == .shared, view.file.kind == .file {
+                    return .notLongTermPinnable(address)
+                }
+                if access == .read, view.sharing == .private { region = (found, view) }
+            }
             let root = try Structure.loadRoot(words, lock.memory)
             let isCovered = format.covers(VirtualRange(first: address, last: address), topLevel: root.topLevel)
             // The section keeps an empty leaf table; one in which a leaf is found stays anyway.
@@ -59,6 +75,14 @@ extension LiveSpace {
                 isCovered ? try leaf(of: address, cameFrom: address, root, in: section) : nil
             }
             if let found, allows(access, found) {
+                if let (region, view) = region, try pageOfFile(found.entry, view, in: lock.memory) != nil,
+                    lock.memory.enforces(.unshareBeforeLongTermPin)
+                {
+                    let refusal = try makeWritable(
+                        found.entry, at: found.place, of: found.table, address, region, view, in: lock.memory)
+                    if let refusal { return refusal }
+                    continue
+                }
                 let end = format.last(of: found.entry, at: found.level, from: address, limit: range.last)
                 let physical = format.physical(of: found.entry, at: found.level, for: address)
                 let bytes = end.rawValue - address.rawValue

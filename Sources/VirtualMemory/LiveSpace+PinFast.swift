@@ -14,14 +14,24 @@ import TableMemory
 //                                                                                  [recheckUpperEntryAfterPin]
 //   6. Load the leaf again: if it has changed, the page may have been unmapped before the pins were there, and whoever
 //      unmapped it has not waited.                                                 [recheckEntryAfterPin]
-//   7. On any difference give the pins back and leave the rest to the slow path.
+//   7. For a pin that is kept for long, look whose the page is, with one load of its mapping word (`FrameOwner`):
+//      - for writing: nobody's, then the file was truncated since, and the slow path decides;    [retreatWhenMappingGone]
+//        a file's that has to know when it is written: not here       [checkFileMappingBeforeLongTermPin]
+//      - for reading, where the entry lets nobody write: anything but anonymous may be the page of a private region, which
+//        the first write replaces by a copy that the pin would not see          [unshareBeforeLongTermPin]
+//   8. On any difference give the pins back and leave the rest to the slow path.
 //
 // The other side clears the entry first and drops the page's reference then. Taking pins is a full barrier: either the one
 // who unmaps sees the pins in the count, or the pinner sees the cleared entry.
 //
 // Why not the levels above: before a page's reference is dropped, its leaf or the entry to its leaf table is cleared, even
 // where a whole subtree goes (`SpaceEditor.unlink`). The page itself needs neither interrupts nor a grace period: a page that
-// was freed and used again meanwhile is given back in step 7. The tables do need them.
+// was freed and used again meanwhile is given back in step 8. The tables do need them.
+//
+// What step 7 looks at is not freed: the pins hold the frame, so the word is that of the page that the entry mapped, whatever
+// became of the file; and the file itself is not looked at, since kind and number are in the word. The order matters: before
+// the pins and the second look, the word could be that of a frame which has changed hands. A truncation that comes after the
+// second look clears the word before or after it is loaded; either the pin retreats, or it was there before the page went.
 
 extension SafetyRule {
     @inlinable
@@ -38,6 +48,33 @@ extension SafetyRule {
             name: "recheckUpperEntryAfterPin",
             demand: "After the pins were taken, the entry that led to the leaf's table still is what it was.",
             history: "A table was unlinked by a collapse; its entries still looked valid (Linux 6.0, khugepaged).")
+    }
+
+    @inlinable
+    public static var retreatWhenMappingGone: SafetyRule {
+        SafetyRule(
+            name: "retreatWhenMappingGone",
+            demand: "A page whose file has let it go is not pinned for long for writing without a lock.",
+            history:
+                "What is truncated between the look at the entry and the pin can be any file's (Linux 6.5, review).")
+    }
+
+    @inlinable
+    public static var checkFileMappingBeforeLongTermPin: SafetyRule {
+        SafetyRule(
+            name: "checkFileMappingBeforeLongTermPin",
+            demand: "A page whose file has to know when it is written is not pinned for long for writing.",
+            history:
+                "Data written after writeback had cleaned the page was lost, or broke the file system (until Linux 6.5)."
+        )
+    }
+
+    @inlinable
+    public static var unshareBeforeLongTermPin: SafetyRule {
+        SafetyRule(
+            name: "unshareBeforeLongTermPin",
+            demand: "A page of which a private region may make a copy is not pinned for long for reading.",
+            history: "A device went on reading the old page after its owner had written to a copy (until Linux 6.2).")
     }
 }
 
@@ -82,18 +119,20 @@ struct FoundLeaf {
 extension LiveSpace {
     /// Pins the page of an address, without a lock.
     ///
-    /// - Parameter address: A multiple of the page size.
+    /// - Parameters:
+    ///   - address: A multiple of the page size.
+    ///   - longTerm: Whether the pin may be kept for as long as somebody likes: see step 7.
     /// - Returns: `nil` if the page is not mapped, the access is not allowed, the memory is a device's, or anything changed
     ///   meanwhile: the slow path decides.
     /// - Complexity: A load for each level, two more, and one update of the frame's count.
     @inlinable
     public func pinFast<Section: InterruptWitness & ~Copyable>(
-        _ address: VirtualAddress, for access: PageAccess, in section: borrowing Section
+        _ address: VirtualAddress, for access: PageAccess, longTerm: Bool = false, in section: borrowing Section
     ) throws(Section.Failure) -> Pin? {
         let root = try Structure.loadRoot(words, section.memory)
         if format.covers(address, topLevel: Format.fixedTopLevel ?? root.topLevel),
             let found = try leaf(of: address, cameFrom: address, root, in: section),
-            let pin = try pin(found, address, 1, access, in: section)
+            let pin = try pin(found, address, 1, access, longTerm, in: section)
         {
             return pin
         }
@@ -110,20 +149,21 @@ extension LiveSpace {
     /// - Complexity: As for one page; for a table's neighbouring leaves one load and the second look each.
     @inlinable
     public func pinFast<Section: InterruptWitness & ~Copyable>(
-        _ range: VirtualRange, for access: PageAccess, in section: borrowing Section, into pins: inout [Pin]
+        _ range: VirtualRange, for access: PageAccess, longTerm: Bool = false, in section: borrowing Section,
+        into pins: inout [Pin]
     ) throws(Section.Failure) -> VirtualAddress? {
         let root = try Structure.loadRoot(words, section.memory)
         let address =
             format.covers(range, topLevel: root.topLevel)
-            ? try pinLeaves(range, access, root, in: section, into: &pins) : range.first
+            ? try pinLeaves(range, access, longTerm, root, in: section, into: &pins) : range.first
         if address != nil { section.memory.count(.retreat) }
         return address
     }
 
     @inlinable
     func pinLeaves<Section: InterruptWitness & ~Copyable>(
-        _ range: VirtualRange, _ access: PageAccess, _ root: SpaceRoot, in section: borrowing Section,
-        into pins: inout [Pin]
+        _ range: VirtualRange, _ access: PageAccess, _ longTerm: Bool, _ root: SpaceRoot,
+        in section: borrowing Section, into pins: inout [Pin]
     ) throws(Section.Failure) -> VirtualAddress? {
         var address = range.first
         while true {
@@ -134,7 +174,7 @@ extension LiveSpace {
                 let pages =
                     UInt32(truncatingIfNeeded: (end.rawValue &- address.rawValue) &>> UInt64(format.log2FrameBytes))
                     &+ 1
-                guard let pin = try pin(found, address, pages, access, in: section) else { return address }
+                guard let pin = try pin(found, address, pages, access, longTerm, in: section) else { return address }
                 pins.append(pin)
                 if end == range.last { return nil }
                 address = VirtualAddress(end.rawValue &+ 1)
@@ -190,11 +230,11 @@ extension LiveSpace {
         format.allows(access, path: found.pathBits & format.pathBits(of: found.entry, at: found.level))
     }
 
-    /// Pins what a leaf maps: steps 3 to 7.
+    /// Pins what a leaf maps: steps 3 to 8.
     @inlinable
     @inline(__always)
     func pin<Section: InterruptWitness & ~Copyable>(
-        _ found: FoundLeaf, _ address: VirtualAddress, _ pages: UInt32, _ access: PageAccess,
+        _ found: FoundLeaf, _ address: VirtualAddress, _ pages: UInt32, _ access: PageAccess, _ longTerm: Bool,
         in section: borrowing Section
     ) throws(Section.Failure) -> Pin? {
         guard allows(access, found) else { return nil }
@@ -209,6 +249,7 @@ extension LiveSpace {
         if isStill, memory.enforces(.recheckEntryAfterPin) {
             isStill = try section.load(format, found.place) == found.entry
         }
+        if isStill, longTerm { isStill = try mayStayPinned(head, access, allows(.write, found), in: memory) }
         guard isStill else {
             try giveBack(pages, head, in: memory)
             return nil
@@ -218,7 +259,23 @@ extension LiveSpace {
         return Pin(range: range, head: head, pages: pages)
     }
 
-    /// Step 7; rare, and out of the way.
+    /// Step 7.
+    @inlinable
+    @inline(never)
+    func mayStayPinned<Memory: SharedMemory>(
+        _ head: Frame, _ access: PageAccess, _ isWritable: Bool, in memory: borrowing Memory
+    ) throws(Memory.Failure) -> Bool {
+        let owner = FrameOwner(rawValue: try memory.load(map.descriptor(of: head).mapping, .acquire))
+        switch (access, owner.kind) {
+        case (.write, .none): if memory.enforces(.retreatWhenMappingGone) { return false }
+        case (.write, .file): if memory.enforces(.checkFileMappingBeforeLongTermPin) { return false }
+        case (.write, _), (.read, .anonymous): break
+        case (.read, _): if !isWritable, memory.enforces(.unshareBeforeLongTermPin) { return false }
+        }
+        return true
+    }
+
+    /// Step 8; rare, and out of the way.
     @inlinable
     @inline(never)
     func giveBack<Memory: SharedMemory>(

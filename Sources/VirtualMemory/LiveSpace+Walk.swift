@@ -45,7 +45,8 @@ extension LiveSpace {
         let loaded = LoadedEntry(value: leaf, place: place(position.index, of: position.table))
         let level = position.level
         let physical = format.physical(of: leaf, at: level, for: VirtualAddress(0))
-        if regionDescribes(leaf, level, physical, address) {
+        // Entries in halves are not cleared where somebody may set them again at once: see `SpaceEditor+Reuse`.
+        if !Format.isAccessedInHalves, regionDescribes(leaf, level, physical, address) {
             let empty = format.emptyEntry(at: level)
             return try replace(loaded, by: empty, of: position.table, in: memory) ? .split : .changed
         }

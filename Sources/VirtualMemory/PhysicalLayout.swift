@@ -8,41 +8,53 @@ import TableMemory
 // | 0                   | nothing, so that no table has address 0                        |
 // | 64                  | the lock of the frame allocator                                |
 // | 128                 | the words of up to `spaceCount` spaces                         |
-// | 128 + spaces        | frame descriptors                                              |
+// | 128 + spaces        | the words of up to `fileCount` files                           |
+// | 128 + spaces + files| frame descriptors                                              |
 // | the next frame      | frames, for tables and pages                                   |
 
 /// How a memory is divided into bookkeeping and frames.
 public struct PhysicalLayout: Sendable {
     public let map: FrameMap
     public let spaceCount: Int
+    public let fileCount: Int
 
     /// Bytes in front of the frames.
-    private static func bookkeeping(_ spaceCount: Int, _ frameCount: UInt64, _ log2FrameBytes: UInt8) -> UInt64 {
+    private static func bookkeeping(
+        _ spaceCount: Int, _ fileCount: Int, _ frameCount: UInt64, _ log2FrameBytes: UInt8
+    ) -> UInt64 {
         let descriptors = frameCount << FrameDescriptor.log2Bytes(log2FrameBytes: log2FrameBytes)
-        return 128 + UInt64(spaceCount) * SpaceWords.byteCount + descriptors
+        return words(spaceCount, fileCount) + descriptors
+    }
+
+    /// Bytes in front of the descriptors.
+    private static func words(_ spaceCount: Int, _ fileCount: Int) -> UInt64 {
+        128 + UInt64(spaceCount) * SpaceWords.byteCount + UInt64(fileCount) * FileWords.byteCount
     }
 
     /// - Parameters:
     ///   - frameCount: At least 1; the memory needs `byteCount` bytes then.
     ///   - spaceCount: How many spaces can live in the memory at once.
-    public init(log2FrameBytes: UInt8, frameCount: UInt32, spaceCount: Int = 1) {
-        precondition(frameCount > 0 && spaceCount > 0, "a layout has at least one frame and one space")
-        let bytes = Self.bookkeeping(spaceCount, UInt64(frameCount), log2FrameBytes)
+    ///   - fileCount: How many files can have pages in the memory at once.
+    public init(log2FrameBytes: UInt8, frameCount: UInt32, spaceCount: Int = 1, fileCount: Int = 0) {
+        precondition(
+            frameCount > 0 && spaceCount > 0 && fileCount >= 0, "a layout has at least one frame and one space")
+        let bytes = Self.bookkeeping(spaceCount, fileCount, UInt64(frameCount), log2FrameBytes)
         let first = (bytes + (1 << UInt64(log2FrameBytes)) - 1) >> UInt64(log2FrameBytes)
         precondition(first + UInt64(frameCount) < UInt64(UInt32.max), "frame numbers have 32 bits")
         self.spaceCount = spaceCount
+        self.fileCount = fileCount
         map = FrameMap(
             log2FrameBytes: log2FrameBytes, first: Frame(UInt32(first)), frameCount: frameCount,
-            descriptors: PhysicalAddress(128 + UInt64(spaceCount) * SpaceWords.byteCount))
+            descriptors: PhysicalAddress(Self.words(spaceCount, fileCount)))
     }
 
     /// As many frames as fit.
     /// - Returns: `nil` if not even one does.
-    public init?(log2FrameBytes: UInt8, byteCount: UInt64, spaceCount: Int = 1) {
+    public init?(log2FrameBytes: UInt8, byteCount: UInt64, spaceCount: Int = 1, fileCount: Int = 0) {
         var count = min(byteCount >> UInt64(log2FrameBytes), UInt64(UInt32.max) / 2)
         func bytes(_ count: UInt64) -> UInt64 {
             let frame: UInt64 = 1 << UInt64(log2FrameBytes)
-            let bookkeeping = Self.bookkeeping(spaceCount, count, log2FrameBytes)
+            let bookkeeping = Self.bookkeeping(spaceCount, fileCount, count, log2FrameBytes)
             return (bookkeeping + frame - 1) / frame * frame + count * frame
         }
         while count > 0, bytes(count) > byteCount {
@@ -50,7 +62,8 @@ public struct PhysicalLayout: Sendable {
             count -= max((bytes(count) - byteCount) >> UInt64(log2FrameBytes + 1), 1)
         }
         guard count > 0 else { return nil }
-        self.init(log2FrameBytes: log2FrameBytes, frameCount: UInt32(count), spaceCount: spaceCount)
+        self.init(
+            log2FrameBytes: log2FrameBytes, frameCount: UInt32(count), spaceCount: spaceCount, fileCount: fileCount)
     }
 
     /// Bytes of memory that the layout takes.
@@ -68,6 +81,13 @@ public struct PhysicalLayout: Sendable {
     public func spaceWords(_ index: Int = 0) -> SpaceWords {
         precondition(index >= 0 && index < spaceCount, "the layout has no such space")
         return SpaceWords(at: PhysicalAddress(128 + UInt64(index) * SpaceWords.byteCount))
+    }
+
+    /// - Precondition: `index` is below `fileCount`.
+    public func fileWords(_ index: Int = 0) -> FileWords {
+        precondition(index >= 0 && index < fileCount, "the layout has no such file")
+        let start = 128 + UInt64(spaceCount) * SpaceWords.byteCount
+        return FileWords(at: PhysicalAddress(start + UInt64(index) * FileWords.byteCount))
     }
 
     /// The frames of the layout, all free.

@@ -7,6 +7,8 @@ public struct Region: Hashable, Sendable {
         case anonymous
         /// Memory that is there already and is no frame: a device. `start` is where the region's first address is.
         case device(start: PhysicalAddress)
+        /// Pages of a file, or private copies of them.
+        case file(FileView)
     }
 
     public let range: VirtualRange
@@ -15,7 +17,7 @@ public struct Region: Hashable, Sendable {
     /// Faults map with the largest leaf that is not larger than this.
     public let largestLeaf: PageSize
 
-    /// - Parameter largestLeaf: Of no meaning for anonymous memory.
+    /// - Parameter largestLeaf: Of no meaning for anonymous memory and files.
     public init(
         _ range: VirtualRange, _ content: Content, _ attributes: EntryAttributes,
         largestLeaf: PageSize = PageSize(log2Bytes: 63)
@@ -30,9 +32,11 @@ public struct Region: Hashable, Sendable {
     func clipped(to part: VirtualRange, attributes: EntryAttributes? = nil) -> Region? {
         guard let common = range.intersection(part) else { return nil }
         var content = content
-        if case .device(let start) = content {
-            let offset = common.first.rawValue &- range.first.rawValue
-            content = .device(start: PhysicalAddress(start.rawValue &+ offset))
+        let offset = common.first.rawValue &- range.first.rawValue
+        switch content {
+        case .anonymous: break
+        case .device(let start): content = .device(start: PhysicalAddress(start.rawValue &+ offset))
+        case .file(let view): content = .file(view.advanced(by: offset))
         }
         return Region(common, content, attributes ?? self.attributes, largestLeaf: largestLeaf)
     }
@@ -42,11 +46,11 @@ public struct Region: Hashable, Sendable {
         guard range.last.rawValue != .max, next.range.first.rawValue == range.last.rawValue &+ 1,
             attributes == next.attributes, largestLeaf == next.largestLeaf
         else { return false }
+        let bytes = next.range.first.rawValue &- range.first.rawValue
         switch (content, next.content) {
         case (.anonymous, .anonymous): return true
-        case (.device(let start), .device(let nextStart)):
-            let bytes = next.range.first.rawValue &- range.first.rawValue
-            return start.rawValue &+ bytes == nextStart.rawValue
+        case (.device(let start), .device(let nextStart)): return start.rawValue &+ bytes == nextStart.rawValue
+        case (.file(let view), .file(let nextView)): return view.advanced(by: bytes) == nextView
         default: return false
         }
     }
@@ -78,6 +82,9 @@ struct RegionMap {
         guard index < regions.count else { return nil }
         return regions[index].range.intersection(range)?.first
     }
+
+    /// Whether a region shows a file.
+    func shows(_ file: PageCache) -> Bool { regions.contains { $0.file == file } }
 
     /// - Precondition: Nothing overlaps it.
     mutating func insert(_ region: Region) {
@@ -140,6 +147,9 @@ extension Region {
         let last = VirtualAddress(range.last.rawValue &+ delta)
         return Region(VirtualRange(first: first, last: last), content, attributes, largestLeaf: largestLeaf)
     }
+
+    /// The file that the region shows.
+    var file: PageCache? { if case .file(let view) = content { view.file } else { nil } }
 
     fileprivate func joined(with next: Region) -> Region {
         Region(

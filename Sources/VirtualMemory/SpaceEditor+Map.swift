@@ -26,6 +26,8 @@ extension SpaceEditor where Memory: SharedMemory {
     ) throws(Memory.Failure) -> Bool {
         let last = physical.rawValue &+ (range.last.rawValue &- range.first.rawValue)
         let pageMask = space.format.pageBytes &- 1
+        // What was mapped before a refusal is mapped and unmapped again then: not of entries in halves.
+        if Format.isAccessedInHalves { return false }
         guard isInRecentTable(range), encoding.attributes == attributes,
             (range.first.rawValue | ~range.last.rawValue | physical.rawValue) & pageMask == 0,
             last >= physical.rawValue, !space.map.overlaps(physical, PhysicalAddress(last)),
@@ -65,10 +67,12 @@ extension SpaceEditor where Memory: SharedMemory {
             case .failure(let refusal): return refusal
             }
         }
+        try waitBeforeReuse()
         let level = Format.fixedTopLevel ?? root.topLevel
         guard let stop = try map(job, root.table, level, range.first, range.last) else { return nil }
         // What was mapped before the refusal goes again.
         if stop.address > range.first {
+            noteChangedEntries()
             try unmapEntries(root.table, level, range.first, VirtualAddress(stop.address.rawValue &- 1))
         }
         return stop.isOutOfMemory ? .outOfMemory : .alreadyMapped(stop.address)
@@ -257,10 +261,15 @@ extension SpaceEditor {
             else { return .invalidRange(range) }
             if let page = misfit(start, PhysicalAddress(last & ~offsetMask)) { return .notExpressible(tooWide(page)) }
         }
+        if case .file(let view) = region.content {
+            let last = view.offset &+ (range.last.rawValue &- range.first.rawValue)
+            guard view.offset & offsetMask == 0, last >= view.offset else { return .invalidRange(range) }
+        }
         if let overlap = space.regions.firstOverlap(range) { return .alreadyMapped(overlap) }
         if case .failure(let refusal) = try space.grow(toCover: range, in: memory) { return refusal }
         space.regions.insert(region)
         space.hasRegions = true
+        if let file = region.file { try file.attach(space, in: memory) }
         return nil
     }
 }

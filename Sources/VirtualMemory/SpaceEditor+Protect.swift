@@ -10,8 +10,10 @@ extension SpaceEditor where Memory: SharedMemory {
         guard let (root, part) = try root(for: range) else { return .invalidRange(range) }
         if let refusal = inexpressible(rights) { return refusal }
         guard let part else { return nil }
+        try waitBeforeReuse()
         if let refusal = try splitEnds(of: part, root) { return refusal }
         if space.hasRegions { changeRegions(part, rights) }
+        noteChangedEntries()
         try protectEntries(root.table, Format.fixedTopLevel ?? root.topLevel, part.first, part.last, rights)
         return nil
     }
@@ -41,6 +43,7 @@ extension SpaceEditor where Memory: SharedMemory {
     ) throws(Memory.Failure) {
         let format = space.format
         let mask = format.offsetMask(level)
+        let sparesFiles = space.hasRegions && rights.canWrite
         var change = LeafChange(format, level, rights)
         var place = space.place(format.index(of: first, at: level), of: table).rawValue
         var address = first
@@ -50,7 +53,10 @@ extension SpaceEditor where Memory: SharedMemory {
             switch format.shape(of: entry, at: level) {
             case .table where level > .leafTable:
                 try protectEntries(format.table(of: entry, at: level), level.below, address, end, rights)
-            case .leaf: try memory.store(change.changed(entry), format, at: PhysicalAddress(place), .release)
+            case .leaf:
+                var leaf = change.changed(entry)
+                if sparesFiles { leaf = try sparingFiles(leaf, level, rights) }
+                try memory.store(leaf, format, at: PhysicalAddress(place), .release)
             default: break
             }
             if end == last { return }

@@ -28,7 +28,9 @@ extension SpaceEditor where Memory: SharedMemory {
             case .table: table = format.table(of: entry, at: level)
             case .leaf:
                 guard let below = try space.tableOfSplit(entry, at: level, in: memory) else { return .outOfMemory }
+                try waitBeforeReuse()
                 try memory.store(space.tableEntry(below, at: level), format, at: place, .release)
+                noteChangedEntries()
                 memory.count(.split)
                 table = below
             case .invalid, .malformed: return nil

@@ -9,6 +9,7 @@ extension SpaceEditor where Memory: SharedMemory {
     @inline(__always)
     public mutating func unmap(_ range: VirtualRange) throws(Memory.Failure) -> Refusal? {
         if isInRecentTable(range), !isWholeTable(range), isOfPages(range), !space.hasRegions {
+            noteChangedEntries()
             try unmapPages(recentTable, range.first, range.last, mapsFrames: recentMapsFrames)
             return nil
         }
@@ -22,7 +23,9 @@ extension SpaceEditor where Memory: SharedMemory {
         guard let part else { return nil }
         if let refusal = try splitEnds(of: part, root) { return refusal }
         if space.hasRegions { forgetRegions(part) }
+        noteChangedEntries()
         try unmapEntries(root.table, Format.fixedTopLevel ?? root.topLevel, part.first, part.last)
+        if !leftFiles.isEmpty { try leaveFiles() }
         return nil
     }
 
@@ -53,7 +56,7 @@ extension SpaceEditor where Memory: SharedMemory {
 
     @usableFromInline
     mutating func forgetRegions(_ range: VirtualRange) {
-        space.regions.remove(range)
+        leftFiles += space.regions.remove(range).compactMap(\.file)
         space.hasRegions = !space.regions.regions.isEmpty
     }
 
@@ -175,11 +178,13 @@ extension SpaceEditor where Memory: SharedMemory {
     /// Unlinks everything, the top table included.
     @usableFromInline
     mutating func unlinkRoot() throws(Memory.Failure) {
+        leftFiles += space.regions.regions.compactMap(\.file)
         space.regions = RegionMap()
         space.hasRegions = false
         let root = try Structure.loadRoot(space.words, memory)
         try unlink(root.table, root.topLevel)
         try memory.store(0, to: space.words.root, .release)
+        if !leftFiles.isEmpty { try leaveFiles() }
     }
 }
 

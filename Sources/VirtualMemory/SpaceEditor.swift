@@ -27,6 +27,12 @@ public struct SpaceEditor<Format: WritableFormat, Structure: SpaceStructure, Mem
     var recentStart: UInt64 = 1
     @usableFromInline
     var recentMapsFrames = false
+    /// Whether readers may be between the halves of entries that were changed.
+    @usableFromInline
+    var hasChangedEntries = false
+    /// Files of regions that were forgotten.
+    @usableFromInline
+    var leftFiles: [PageCache] = []
 
     @inlinable
     init(_ space: LiveSpace<Format, Structure>, _ memory: Memory) {
@@ -73,7 +79,11 @@ extension LiveSpace {
         _ body: (inout SpaceEditor<Format, Structure, Memory>) throws(Memory.Failure) -> Result
     ) throws(Memory.Failure) -> Result {
         var editor = SpaceEditor(self, copy memory)
-        let result = try memory.withWriteLock(words.lock) { (_) throws(Memory.Failure) in try body(&editor) }
+        let result = try memory.withWriteLock(words.lock) { (_) throws(Memory.Failure) in
+            let result = try body(&editor)
+            try editor.waitBeforeReuse()
+            return result
+        }
         try editor.unlinked.free(in: memory)
         return result
     }

@@ -27,6 +27,7 @@ extension FormatCase {
         FormatCase("x86-64, C-bit 51", X86_64(encryptionMask: 1 << 51), longMode(48, 51)),
         FormatCase("x86 PAE", X86PAE(), pae(52, 8)),
         FormatCase("x86 PAE, 36-bit, without NX", X86PAE(physicalAddressBits: 36, noExecute: false), pae(36, 4)),
+        FormatCase("x86 PAE, in halves", AccessedInHalves(X86PAE()), pae(52, 8)),
         FormatCase("x86 two-level", X86TwoLevel(), twoLevel(40)),
         FormatCase("x86 two-level, 36-bit", X86TwoLevel(physicalAddressBits: 36), twoLevel(36)),
         FormatCase("x86 two-level, without PSE", X86TwoLevel(pageSizeExtension: false), twoLevel(40)),

@@ -263,6 +263,13 @@ public struct Arm64<Granule: Arm64Granule>: PageTableFormat {
         address.rawValue & addressMask | address.rawValue &>> highShift & highMask
     }
 
+    /// The bits of a descriptor that hold an address: of a wide one not contiguous. What physical addresses do not have is
+    /// left out.
+    @inlinable
+    public func addressBits(of address: PhysicalAddress) -> UInt64 {
+        (address.rawValue & addressMask | address.rawValue &>> highShift & highMask) & ~tooWideMask
+    }
+
     private func encodeTable(_ rights: Rights) -> UInt64 {
         ArmLongDescriptor.encodeTableAccess(rights)
             | (rights.contains(.supervisorExecute) ? 0 : ArmLongDescriptor.tablePrivilegedExecuteNever)

@@ -10,17 +10,12 @@ extension X86LongMode: WritableFormat {
 
     @inlinable
     public func covers(_ range: VirtualRange, topLevel: Level) -> Bool {
-        // Sign extension: all bits from the highest translated one upward are equal, and the same at both ends.
-        let sign = shift(topLevel) &+ indexBits(topLevel) &- 1
-        let (first, last) = (Int64(bitPattern: range.first.rawValue), Int64(bitPattern: range.last.rawValue))
-        let (firstSign, lastSign) = (first &>> Int64(sign), last &>> Int64(sign))
-        return firstSign == lastSign && (firstSign == 0 || firstSign == -1)
+        coversSignExtended(range, topLevel: topLevel)
     }
 
     @inlinable
     public func covers(_ address: VirtualAddress, topLevel: Level) -> Bool {
-        let bits = shift(topLevel) &+ indexBits(topLevel)
-        return (address.rawValue &+ 1 &<< (bits &- 1)) &>> bits == 0
+        coversSignExtended(address, topLevel: topLevel)
     }
 
     @inlinable

@@ -1,0 +1,126 @@
+import ExploredMemory
+import Interleaving
+import PageTableWalk
+import PageTables
+import TableMemory
+import VirtualMemory
+
+/// A space with a file of one page, which page 0 shows, and what programs and devices do with it.
+///
+/// A program's access is made with the space's lock held for reading: real memory forbids it as soon as the entry has changed
+/// everywhere, and whoever changes entries here waits for readers.
+final class FileMachine {
+    let tables: SpaceMachine<SoundStructure>
+    let store = MemoryStore([UInt8](repeating: 0, count: 16))
+    let file: CachedFile<MemoryStore>
+
+    /// - Parameter value: What the program has written to the page; it has only read it if `nil`.
+    init(
+        _ execution: Execution, _ variation: Variation, _ sharing: FileSharing, written value: UInt64? = nil,
+        isMapped: Bool = true, frames: UInt32 = 8
+    ) throws {
+        tables = try SpaceMachine(
+            execution, variation, frames: frames, format: MiniatureFormat(log2FrameBytes: 4), files: 1)
+        do throws(FileError<Abandoned, MemoryStore.Failure>) {
+            file = try .open(store, words: tables.layout.fileWords(), tables.references, in: tables.memory(0))
+        } catch { throw Self.abandoned(error) }
+        try tables.addRegion(0, 0, .file(FileView(file, sharing)))
+        if let value { try write(value, on: 0) } else if isMapped { _ = try tables.fault(0, on: 0) }
+    }
+
+    private static func abandoned(_ error: FileError<Abandoned, MemoryStore.Failure>) -> any Error {
+        switch error {
+        case .memory(let abandoned): abandoned
+        case .store(let failure): failure
+        }
+    }
+
+    /// What a program writes to a word of the page, with a fault if it has to be.
+    func write(_ value: UInt64, word: UInt64 = 0, on processor: Int) throws {
+        let memory = tables.memory(processor)
+        try memory.withReadLock(tables.space.words.lock) { (lock) throws(Abandoned) in
+            do throws(SpaceError<Abandoned>) {
+                try tables.space.fault(tables.address(0), for: .write, lock: lock)
+            } catch {
+                switch error {
+                case .memory(let abandoned): throw abandoned
+                case .refused(let refusal): try tables.machine.violate("the page cannot be written: \(refusal)")
+                }
+            }
+            guard case .mapped(let found) = try tables.space.view(in: lock).translate(tables.address(0), in: lock)
+            else {
+                try tables.machine.violate("the page is not mapped by its fault")
+            }
+            try memory.store(value, to: Word(PhysicalAddress(found.physical.rawValue + 8 * word)), .relaxed)
+        }
+    }
+
+    /// Pins the page without a lock.
+    func pinFast(for access: PageAccess, longTerm: Bool = false, on processor: Int) throws -> Pin? {
+        try tables.memory(processor).withInterruptsBlocked { (section) throws(Abandoned) in
+            try tables.space.pinFast(tables.address(0), for: access, longTerm: longTerm, in: section)
+        }
+    }
+
+    /// Pins the page for long, whatever it takes; `nil` if that is refused because the page is a file's.
+    func pinForLong(for access: PageAccess, on processor: Int) throws -> Pin? {
+        var pins: [Pin] = []
+        do throws(SpaceError<Abandoned>) {
+            try tables.space.pin(
+                tables.pages(0), for: access, longTerm: true, in: tables.memory(processor), into: &pins)
+        } catch {
+            switch error {
+            case .memory(let abandoned): throw abandoned
+            case .refused(.notLongTermPinnable): return nil
+            case .refused(let refusal): try tables.machine.violate("the page cannot be pinned: \(refusal)")
+            }
+        }
+        return pins.first
+    }
+
+    func store(_ value: UInt64, through pin: Pin, on processor: Int) throws {
+        try tables.memory(processor).store(value, to: Word(pin.range.first), .relaxed)
+    }
+
+    func load(through pin: Pin, on processor: Int) throws -> UInt64 {
+        try tables.memory(processor).load(Word(pin.range.first), .relaxed)
+    }
+
+    func unpin(_ pin: Pin, dirty: Bool = false, on processor: Int) throws {
+        try tables.space.unpin(pin, dirty: dirty, in: tables.memory(processor))
+    }
+
+    func writeBack(on processor: Int) throws {
+        do throws(FileError<Abandoned, MemoryStore.Failure>) {
+            try file.writeBack(in: tables.memory(processor))
+        } catch { throw Self.abandoned(error) }
+    }
+
+    func resize(to byteCount: UInt64, on processor: Int) throws {
+        do throws(FileError<Abandoned, MemoryStore.Failure>) {
+            try file.resize(to: byteCount, in: tables.memory(processor))
+        } catch { throw Self.abandoned(error) }
+    }
+
+    /// A word of what is behind the file.
+    func stored(word: Int = 0) -> UInt64 {
+        (8 * word..<8 * word + 8).reversed().reduce(0) { $0 << 8 | UInt64(store.bytes[$1]) }
+    }
+
+    /// Writes back what is dirty, and looks whether the file has what was written last.
+    func requireStored(_ value: UInt64) throws {
+        try writeBack(on: 0)
+        try tables.require(stored() == value, "\(value) was written to the file, which has \(stored())")
+    }
+
+    /// Tears the space down and closes the file, and looks whether every frame came back.
+    func requireAllFree() throws {
+        try tables.space.tearDown(in: tables.memory(0))
+        do throws(FileError<Abandoned, MemoryStore.Failure>) {
+            try file.close(in: tables.memory(0))
+        } catch { throw Self.abandoned(error) }
+        let free = try tables.references.allocator.freeFrameCount(in: tables.memory(0))
+        let lost = UInt64(tables.layout.map.frameCount) - free
+        try tables.require(lost == 0, "\(lost) frames are never freed")
+    }
+}

@@ -1,0 +1,296 @@
+import PageTables
+import TableMemory
+
+// Dirty pages and their way to the store. Nothing that was written through a mapping or a pin is lost:
+//
+//   writing: 1. A fault for writing marks the page dirty, and then makes the entry writable, all of it with the space's lock
+//               held for reading.                                                        [markDirtyBeforeWritable]
+//            2. Who has written through a pin marks the page dirty before it gives the pin up.  [markDirtyBeforeUnpin]
+//
+//   writeback, with the change lock held, so that it does not return before another one has written what that one found
+//   dirty:                                                                                         [oneChangeAtATime]
+//            1. With the file's lock held: clean the pages that are dirty, and note the spaces.
+//            2. In each space, with its lock held for writing, take the right to write from the entries of those pages. A fault
+//               that marked a page before it was cleaned holds the lock for reading until its entry is writable, so its entry
+//               is found here; one that comes later marks the page dirty again. The other way round, a page could be marked,
+//               cleaned, copied, and then become writable.                     [protectBeforeCopying, cleanBeforeProtecting]
+//            3. With the file's lock held, page by page: copy the page, as far as the file goes, and write it to the store.
+//               Where that fails, this page and those that were to follow are dirty again.
+//
+// Linux (v6.19, clear_page_dirty_for_io) protects first and cleans then; there the page's lock, which a fault for writing holds
+// over both of its steps, forbids what the order forbids here.
+//
+//   resizing, with the change lock held:
+//            1. With the file's lock held: resize the store, change the size, note the spaces. Faults refuse what is beyond.
+//            2. In each space, with its lock held for writing, unmap what is beyond: a fault that has seen the old size is over
+//               then.                                                                      [unmapBeforeTruncating]
+//            3. With the file's lock held: take what is beyond out of the cache, clear its mapping words, drop its references.
+//               Zero the rest of a page that the file has in part; bytes there may be written through mappings, and are zeroed
+//               again when the file grows over them.
+
+extension SafetyRule {
+    public static var oneChangeAtATime: SafetyRule {
+        SafetyRule(
+            name: "oneChangeAtATime",
+            demand: "Writeback, resizing and closing of one file do not overlap.",
+            history: "A page is clean while it is on its way to the store; who takes that for done waits for nothing.")
+    }
+
+    public static var protectBeforeCopying: SafetyRule {
+        SafetyRule(
+            name: "protectBeforeCopying",
+            demand:
+                "While a page is copied to the store, no entry lets anybody write to it who does not mark it dirty.",
+            history: "What is written after the page was copied is not known to be there, and never reaches the file.")
+    }
+
+    public static var cleanBeforeProtecting: SafetyRule {
+        SafetyRule(
+            name: "cleanBeforeProtecting",
+            demand: "A page is cleaned before its entries lose the right to write, not after.",
+            history: "A fault that marks the page between the two leaves a writable entry to a page that is clean.")
+    }
+
+    public static var unmapBeforeTruncating: SafetyRule {
+        SafetyRule(
+            name: "unmapBeforeTruncating",
+            demand: "No entry maps a page that its file gives up.",
+            history:
+                "A page behind the end of a file stayed mapped, and what was written there was lost (Linux 2.6.20).")
+    }
+}
+
+/// A file of which pages are in memory, with what is behind it.
+public final class CachedFile<Store: BackingStore>: PageCache, @unchecked Sendable {
+    // Unchecked as its superclass is.
+
+    public let store: Store
+    private var readFailure: Store.Failure?
+
+    private init(
+        _ store: Store, _ kind: Kind, _ words: FileWords, number: UInt64, _ references: FrameReferences,
+        byteCount: UInt64
+    ) {
+        self.store = store
+        super.init(kind, words, number: number, references, byteCount: byteCount)
+    }
+
+    /// A file with no page in memory yet.
+    ///
+    /// - Parameter words: `FileWords.byteCount` bytes of bookkeeping, zero.
+    public static func open<Memory: SharedMemory>(
+        _ store: Store, _ kind: Kind = .file, words: FileWords, _ references: FrameReferences,
+        in memory: borrowing Memory
+    ) throws(FileError<Memory.Failure, Store.Failure>) -> CachedFile {
+        let byteCount: UInt64
+        do throws(Store.Failure) { byteCount = try store.byteCount() } catch { throw .store(error) }
+        do throws(Memory.Failure) {
+            let number = try references.allocator.newFileNumber(in: memory)
+            return CachedFile(store, kind, words, number: number, references, byteCount: byteCount)
+        } catch { throw .memory(error) }
+    }
+
+    override func readPage(at offset: UInt64, into bytes: inout [UInt8]) -> Bool {
+        do throws(Store.Failure) {
+            try store.read(at: offset, into: &bytes)
+            return true
+        } catch {
+            readFailure = error
+            return false
+        }
+    }
+
+    /// Why a page could last not be read, once: for who was refused with `.unreadable`.
+    public func takeReadFailure<Memory: SharedMemory>(
+        in memory: borrowing Memory
+    ) throws(Memory.Failure) -> Store.Failure? {
+        try memory.withLock(words.lock) { (_) throws(Memory.Failure) in
+            defer { readFailure = nil }
+            return readFailure
+        }
+    }
+
+    // MARK: changes
+
+    /// Writes all dirty pages to the store.
+    ///
+    /// - Throws: The store's failure; what was not written is dirty still.
+    /// - Precondition: The caller is in no section and holds no lock.
+    /// - Complexity: The pages in memory, and the entries of those that are dirty.
+    public func writeBack<Memory: SharedMemory>(
+        in memory: borrowing Memory
+    ) throws(FileError<Memory.Failure, Store.Failure>) {
+        try change(in: memory) { (memory) throws(Memory.Failure) in try self.writeDirtyPages(memory) }
+    }
+
+    /// Makes the file shorter, or longer with zeros. What is beyond its end is mapped nowhere afterwards, and is written to
+    /// the store no more.
+    ///
+    /// - Throws: The store's failure; nothing has changed then.
+    /// - Precondition: As for `writeBack`.
+    public func resize<Memory: SharedMemory>(
+        to byteCount: UInt64, in memory: borrowing Memory
+    ) throws(FileError<Memory.Failure, Store.Failure>) {
+        try change(in: memory) { (memory) throws(Memory.Failure) in try self.resizeLocked(byteCount, memory) }
+    }
+
+    /// Writes all dirty pages to the store, and gives up all pages.
+    ///
+    /// - Throws: The store's failure; the pages stay then.
+    /// - Precondition: No region shows the file, and nobody has a page of it pinned.
+    public func close<Memory: SharedMemory>(
+        in memory: borrowing Memory
+    ) throws(FileError<Memory.Failure, Store.Failure>) {
+        try change(in: memory) { (memory) throws(Memory.Failure) in
+            if let failure = try self.writeDirtyPages(memory) { return failure }
+            try memory.withLock(self.words.lock) { (_) throws(Memory.Failure) in
+                precondition(self.spaces.isEmpty, "a file is closed that a region shows")
+                try self.giveUpPages(from: 0, memory)
+            }
+            return nil
+        }
+    }
+
+    private func change<Memory: SharedMemory>(
+        in memory: borrowing Memory, _ body: (Memory) throws(Memory.Failure) -> Store.Failure?
+    ) throws(FileError<Memory.Failure, Store.Failure>) {
+        let memory = copy memory
+        let failure: Store.Failure?
+        do throws(Memory.Failure) {
+            failure = try memory.withLock(words.changeLock, holds: memory.enforces(.oneChangeAtATime)) {
+                () throws(Memory.Failure) in try body(memory)
+            }
+        } catch { throw .memory(error) }
+        if let failure { throw .store(failure) }
+    }
+
+    // MARK: writeback
+
+    private func writeDirtyPages<Memory: SharedMemory>(_ memory: Memory) throws(Memory.Failure) -> Store.Failure? {
+        guard kind == .file else { return nil }
+        var isClean = false
+        let (dirty, spaces) = try memory.withLock(words.lock) { (_) throws(Memory.Failure) in
+            let dirty = try dirtyPages(memory)
+            if memory.enforces(.cleanBeforeProtecting) {
+                try clean(dirty, memory)
+                isClean = true
+            }
+            return (dirty, self.spaces)
+        }
+        if dirty.isEmpty { return nil }
+        let indices = dirty.map(\.index)
+        if memory.enforces(.protectBeforeCopying) {
+            for space in spaces { try space.protectPages(indices, of: self, in: memory) }
+        }
+        if !isClean { try clean(dirty, memory) }
+        for number in dirty.indices {
+            if let failure = try write(dirty[number], memory) {
+                for page in dirty[number...] { try references.markDirty(page.frame, in: memory) }
+                return failure
+            }
+        }
+        return nil
+    }
+
+    /// The dirty pages in the order of the file.
+    private func dirtyPages<Memory: SharedMemory>(_ memory: Memory) throws(Memory.Failure) -> [CachedPage] {
+        var dirty: [CachedPage] = []
+        for (index, frame) in pages.sorted(by: { $0.key < $1.key }) {
+            let owner = FrameOwner(rawValue: try memory.load(owner(of: frame), .acquire))
+            if owner.isDirty { dirty.append(CachedPage(index: index, frame: frame)) }
+        }
+        return dirty
+    }
+
+    private func clean<Memory: SharedMemory>(_ pages: [CachedPage], _ memory: Memory) throws(Memory.Failure) {
+        for page in pages {
+            _ = try memory.update(owner(of: page.frame), clearing: FrameOwner.dirty, setting: 0, .full)
+        }
+    }
+
+    private func write<Memory: SharedMemory>(
+        _ page: CachedPage, _ memory: Memory
+    ) throws(Memory.Failure) -> Store.Failure? {
+        try memory.withLock(words.lock) { (_) throws(Memory.Failure) in
+            var bytes = [UInt8](repeating: 0, count: Int(pageBytes))
+            try memory.read(range(of: page.frame), into: &bytes)
+            let start = page.index << log2PageBytes
+            bytes.removeLast(Int(pageBytes - min(pageBytes, byteCount - start)))
+            do throws(Store.Failure) {
+                try store.write(bytes, at: start)
+                return nil
+            } catch { return error }
+        }
+    }
+
+    // MARK: resizing
+
+    private func resizeLocked<Memory: SharedMemory>(
+        _ newCount: UInt64, _ memory: Memory
+    ) throws(Memory.Failure) -> Store.Failure? {
+        var failure: Store.Failure?
+        let (oldCount, spaces) = try memory.withLock(words.lock) { (_) throws(Memory.Failure) in
+            let oldCount = byteCount
+            do throws(Store.Failure) { try store.resize(to: newCount) } catch { failure = error }
+            if failure == nil {
+                try clearRest(behind: min(oldCount, newCount), memory)
+                byteCount = newCount
+            }
+            return (oldCount, self.spaces)
+        }
+        if let failure { return failure }
+        guard newCount < oldCount else { return nil }
+        let firstGone = pageCount(newCount)
+        if memory.enforces(.unmapBeforeTruncating) {
+            for space in spaces { try space.unmapPages(from: firstGone, of: self, in: memory) }
+        }
+        try memory.withLock(words.lock) { (_) throws(Memory.Failure) in try giveUpPages(from: firstGone, memory) }
+        return nil
+    }
+
+    /// Zeros the part of a page that is behind the end of the file. What is in front of it may be written meanwhile.
+    private func clearRest<Memory: SharedMemory>(behind end: UInt64, _ memory: Memory) throws(Memory.Failure) {
+        guard end & (pageBytes - 1) != 0, let frame = pages[end >> log2PageBytes] else { return }
+        let range = range(of: frame)
+        var place = range.first.rawValue + end & (pageBytes - 1)
+        while place <= range.last.rawValue {
+            try memory.clearWord(from: PhysicalAddress(place))
+            place = (place | 7) + 1
+        }
+    }
+
+    /// Takes pages out of the cache. Whoever has one pinned keeps its frame.
+    private func giveUpPages<Memory: SharedMemory>(
+        from index: UInt64, _ memory: Memory
+    ) throws(Memory.Failure) {
+        for index in pages.keys.filter({ $0 >= index }).sorted() {
+            guard let frame = pages.removeValue(forKey: index) else { continue }
+            try memory.store(0, to: owner(of: frame), .release)
+            try references.drop(on: frame, in: memory)
+        }
+    }
+}
+
+/// A page of a file in a frame.
+private struct CachedPage {
+    let index: UInt64
+    let frame: Frame
+}
+
+extension FrameReferences {
+    /// Notes that a page may hold what its file's store does not.
+    @inlinable
+    func markDirty<Memory: SharedMemory>(_ head: Frame, in memory: borrowing Memory) throws(Memory.Failure) {
+        _ = try memory.update(map.descriptor(of: head).mapping, clearing: 0, setting: FrameOwner.dirty, .full)
+    }
+}
+
+/// Why an operation on a file did not happen.
+public enum FileError<MemoryFailure: Error, StoreFailure: Error>: Error {
+    /// The memory itself failed: never on the host.
+    case memory(MemoryFailure)
+    /// What is behind the file failed, in its own words.
+    case store(StoreFailure)
+}
+
+extension FileError: Equatable where MemoryFailure: Equatable, StoreFailure: Equatable {}

@@ -1,0 +1,65 @@
+import TableMemory
+
+/// A backing store in memory: for what is to be gone with the process, for tests and for exploration.
+///
+/// It can be told to fail, since what is behind a real file does.
+public final class MemoryStore: BackingStore, @unchecked Sendable {
+    // Unchecked: whoever caches the file calls with the file's lock held.
+
+    /// A call was to fail.
+    public struct Failure: Error, Hashable, Sendable {
+        public enum Call: Hashable, Sendable {
+            case read
+            case write
+            case resize
+        }
+
+        public let call: Call
+        /// Where; of `resize`, the size.
+        public let offset: UInt64
+
+        public init(_ call: Call, at offset: UInt64) {
+            self.call = call
+            self.offset = offset
+        }
+    }
+
+    public private(set) var bytes: [UInt8]
+    /// The calls that fail, and change nothing.
+    public var failures: Set<Failure> = []
+
+    public init(_ bytes: [UInt8]) { self.bytes = bytes }
+
+    private func require(_ call: Failure.Call, _ offset: UInt64) throws(Failure) {
+        let failure = Failure(call, at: offset)
+        // What cannot be in memory at all fails as well.
+        if failures.contains(failure) || offset > UInt64(Int.max) { throw failure }
+    }
+
+    public func byteCount() -> UInt64 { UInt64(bytes.count) }
+
+    public func read(at offset: UInt64, into target: inout [UInt8]) throws(Failure) {
+        try require(.read, offset)
+        for index in target.indices {
+            let place = offset + UInt64(index)
+            target[index] = place < UInt64(bytes.count) ? bytes[Int(place)] : 0
+        }
+    }
+
+    public func write(_ source: [UInt8], at offset: UInt64) throws(Failure) {
+        try require(.write, offset)
+        let end = Int(offset) + source.count
+        if end > bytes.count { bytes += [UInt8](repeating: 0, count: end - bytes.count) }
+        bytes.replaceSubrange(Int(offset)..<end, with: source)
+    }
+
+    public func resize(to byteCount: UInt64) throws(Failure) {
+        try require(.resize, byteCount)
+        let count = Int(byteCount)
+        if count > bytes.count {
+            bytes += [UInt8](repeating: 0, count: count - bytes.count)
+        } else {
+            bytes.removeLast(bytes.count - count)
+        }
+    }
+}

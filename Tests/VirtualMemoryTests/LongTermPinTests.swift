@@ -1,0 +1,151 @@
+import Foundation
+import HostMemory
+import PageTables
+import TableMemory
+import Testing
+
+@testable import VirtualMemory
+
+/// What a region shows in the table.
+private enum Shown: String, CaseIterable {
+    case anonymous
+    case sharedMemory = "shared memory"
+    /// A file that may not be written: a shared region of it lets nobody write.
+    case readOnlyFile = "read-only file"
+    case file
+    /// To a fast pin, a page that was truncated after its entry was loaded; to a slow one, a file that ends before the page.
+    case truncatedFile = "truncated file"
+}
+
+/// Every cell of the table in Documentation/Protocols.md, "Pins of file pages". The fast column is a pin without a lock of a page
+/// that was accessed in the same way before; the slow one is `pin`, of a page that nobody has accessed yet.
+private let expected = """
+    | anonymous      | private | read  | short | pin     | pin                 |
+    | anonymous      | private | read  | long  | pin     | pin                 |
+    | anonymous      | private | write | short | pin     | pin                 |
+    | anonymous      | private | write | long  | pin     | pin                 |
+    | shared memory  | shared  | read  | short | pin     | pin                 |
+    | shared memory  | shared  | read  | long  | pin     | pin                 |
+    | shared memory  | shared  | write | short | pin     | pin                 |
+    | shared memory  | shared  | write | long  | pin     | pin                 |
+    | shared memory  | private | read  | short | pin     | pin                 |
+    | shared memory  | private | read  | long  | retreat | pin a copy          |
+    | shared memory  | private | write | short | pin     | pin a copy          |
+    | shared memory  | private | write | long  | pin     | pin a copy          |
+    | read-only file | shared  | read  | short | pin     | pin                 |
+    | read-only file | shared  | read  | long  | retreat | pin                 |
+    | read-only file | shared  | write | short | retreat | accessDenied        |
+    | read-only file | shared  | write | long  | retreat | notLongTermPinnable |
+    | read-only file | private | read  | short | pin     | pin                 |
+    | read-only file | private | read  | long  | retreat | pin a copy          |
+    | read-only file | private | write | short | pin     | pin a copy          |
+    | read-only file | private | write | long  | pin     | pin a copy          |
+    | file           | shared  | read  | short | pin     | pin                 |
+    | file           | shared  | read  | long  | retreat | pin                 |
+    | file           | shared  | write | short | pin     | pin                 |
+    | file           | shared  | write | long  | retreat | notLongTermPinnable |
+    | file           | private | read  | short | pin     | pin                 |
+    | file           | private | read  | long  | retreat | pin a copy          |
+    | file           | private | write | short | pin     | pin a copy          |
+    | file           | private | write | long  | pin     | pin a copy          |
+    | truncated file | shared  | read  | short | pin     | beyondEnd           |
+    | truncated file | shared  | read  | long  | retreat | beyondEnd           |
+    | truncated file | shared  | write | short | pin     | beyondEnd           |
+    | truncated file | shared  | write | long  | retreat | notLongTermPinnable |
+    | truncated file | private | read  | short | pin     | beyondEnd           |
+    | truncated file | private | read  | long  | retreat | beyondEnd           |
+    | truncated file | private | write | short | pin     | beyondEnd           |
+    | truncated file | private | write | long  | pin     | beyondEnd           |
+    """
+
+/// One row of the table.
+private struct Row: CustomTestStringConvertible {
+    let shown: Shown
+    let sharing: FileSharing
+    let access: PageAccess
+    let longTerm: Bool
+    let fast: String
+    let slow: String
+
+    init?(_ line: Substring) {
+        let cells = line.split(separator: "|").map { $0.trimmingCharacters(in: .whitespaces) }
+        guard cells.count == 6, let shown = Shown(rawValue: cells[0]) else { return nil }
+        self.shown = shown
+        sharing = cells[1] == "shared" ? .shared : .private
+        access = cells[2] == "write" ? .write : .read
+        longTerm = cells[3] == "long"
+        (fast, slow) = (cells[4], cells[5])
+    }
+
+    var testDescription: String {
+        "\(shown.rawValue), \(sharing), \(access), \(longTerm ? "long" : "short")"
+    }
+}
+
+private let address = VirtualAddress(0x40_0000)
+private let page = VirtualRange(first: address, last: VirtualAddress(0x40_0fff))
+
+@Suite("Pins that are kept for long")
+struct LongTermPinTests {
+    /// A space with the page that a row speaks of.
+    private func machine(_ row: Row) throws -> HostMachine<MemoryStore> {
+        let machine = try HostMachine(
+            MemoryStore([UInt8](repeating: 7, count: 4096)), row.shown == .sharedMemory ? .sharedMemory : .file)
+        let isReadOnly = row.shown == .readOnlyFile && row.sharing == .shared
+        try machine.spaces[0].add(
+            Region(
+                page, row.shown == .anonymous ? .anonymous : .file(FileView(machine.file, row.sharing)),
+                machine.spaces[0].format.attributes(isReadOnly ? [.read] : [.read, .write])), in: machine.memory)
+        return machine
+    }
+
+    @Test("are taken without a lock only where nobody has to know", arguments: expected.split(separator: "\n"))
+    func fast(_ line: Substring) throws {
+        let row = try #require(Row(line))
+        let machine = try machine(row)
+        let (space, memory) = (machine.spaces[0], machine.memory)
+        _ = machine.touch(address, for: row.access, in: space)
+        if row.shown == .truncatedFile {
+            let frame = try #require(machine.file.pages[0])
+            memory.store(0, to: machine.references.map.descriptor(of: frame).mapping, .relaxed)
+        }
+        let pin = memory.withInterruptsBlocked { section in
+            space.pinFast(address, for: row.access, longTerm: row.longTerm, in: section)
+        }
+        #expect((pin == nil ? "retreat" : "pin") == row.fast)
+        if let pin { space.unpin(pin, in: memory) }
+        #expect(try machine.lostFrames() == 0)
+    }
+
+    @Test("are otherwise for the region to decide", arguments: expected.split(separator: "\n"))
+    func slow(_ line: Substring) throws {
+        let row = try #require(Row(line))
+        let machine = try machine(row)
+        let (space, memory) = (machine.spaces[0], machine.memory)
+        if row.shown == .truncatedFile { try machine.file.resize(to: 0, in: memory) }
+        switch machine.pin(page, for: row.access, longTerm: row.longTerm, in: space) {
+        case .success(let pins):
+            let head = try #require(pins.first).head
+            let isCopy = row.shown != .anonymous && machine.file.pages[0] != head
+            #expect((isCopy ? "pin a copy" : "pin") == row.slow)
+            #expect(machine.bytes(1, at: pins[0].range.first) == [row.shown == .anonymous ? 0 : 7])
+            space.unpin(pins[0], in: memory)
+        case .failure(let refusal): #expect("\(refusal)".prefix { $0 != "(" } == row.slow)
+        }
+        #expect(try machine.lostFrames() == 0)
+    }
+
+    @Test("are documented in every case, once")
+    func documentation() throws {
+        let repository = URL(fileURLWithPath: #filePath)
+            .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+        let text = try String(
+            contentsOf: repository.appendingPathComponent("Documentation/Protocols.md"), encoding: .utf8)
+        #expect(text.contains(expected))
+        let rows = expected.split(separator: "\n").compactMap(Row.init)
+        // Four that are shown shared or private, and anonymous memory, which is private: shared, it is shared memory.
+        let count = (4 * 2 + 1) * 4
+        #expect(Set(rows.map(\.testDescription)).count == count)
+        #expect(rows.count == count)
+    }
+}
