@@ -114,6 +114,7 @@ extension SpaceEditor where Memory: SharedMemory {
         }
         if memory.enforces(.clearBeforeCollapse) {
             try memory.store(format.emptyEntry(at: Level(1)), format, at: place, .release)
+            noteChangedEntries()
             try space.flush(range, in: memory)
             try memory.fence(.full)
             // Until the flush hardware may have recorded uses.
@@ -127,6 +128,7 @@ extension SpaceEditor where Memory: SharedMemory {
             return .notCollapsible(referenced)
         }
         if space.map.frame(of: start) != nil { try space.setMapsFrames(table, in: memory) }
+        try waitBeforeReuse()
         try memory.store(leaf, format, at: place, .release)
         if isCopied { try dropPages(of: leafTable) }
         try addToBatch(leafTable, .leafTable)
