@@ -162,6 +162,26 @@ extension Scenario {
             execution.atEnd { try machine.requireAllFree() }
         },
         Scenario(
+            "late-write-against-reclaim",
+            "Is a page given up that was written through its last pin, while reclaim looks whether it is dirty?",
+            rules: [.freezeBeforeDirtyTest, .markDirtyBeforeUnpin]
+        ) { execution, variation in
+            let machine = try FileMachine(execution, variation, .shared, written: 1)
+            let pin = try machine.pinFast(for: .write, on: 1)
+            try machine.writeBack(on: 0)
+            try machine.tables.unmap(0, 0, on: 0)
+            execution.spawn(named: "device") {
+                guard let pin else { try machine.tables.machine.violate("the page is not pinned") }
+                try machine.store(2, through: pin, on: 1)
+                try machine.unpin(pin, dirty: true, on: 1)
+            }
+            execution.spawn(named: "reclaim") { _ = try machine.file.reclaim(in: machine.tables.memory(0)) }
+            execution.atEnd {
+                try machine.requireStored(2)
+                try machine.requireAllFree()
+            }
+        },
+        Scenario(
             "unmap-against-writeback",
             "Does a write to a page reach the file, if the page is unmapped while it is written back?",
             rules: [.markDirtyBeforeWritable, .protectBeforeCopying, .cleanBeforeProtecting]

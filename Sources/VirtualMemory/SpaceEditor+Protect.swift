@@ -43,7 +43,7 @@ extension SpaceEditor where Memory: SharedMemory {
     ) throws(Memory.Failure) {
         let format = space.format
         let mask = format.offsetMask(level)
-        let sparesFiles = space.hasRegions && rights.canWrite
+        let sparesFiles = space.hasRegions && !rights.isDisjoint(with: .writes)
         var change = LeafChange(format, level, rights)
         var place = space.place(format.index(of: first, at: level), of: table).rawValue
         var address = first

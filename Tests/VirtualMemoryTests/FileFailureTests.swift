@@ -69,6 +69,20 @@ struct FileFailureTests {
         #expect(store.bytes[0] == 1)
     }
 
+    @Test("keeps a page that could not be written, and gives it up when it was")
+    func reclaim() throws {
+        machine.write([1], at: try machine.touch(start, for: .write, in: machine.spaces[0]).get())
+        try machine.spaces[0].unmap(twoPages, in: machine.memory)
+        store.failures = [Failure(.write, at: 0)]
+        #expect(throws: FileError<Never, Failure>.self) { try machine.file.writeBack(in: machine.memory) }
+        #expect(machine.file.reclaim(in: machine.memory) == 0)
+        store.failures = []
+        try machine.file.writeBack(in: machine.memory)
+        #expect(machine.file.reclaim(in: machine.memory) == 1)
+        #expect(store.bytes[0] == 1)
+        #expect(try machine.lostFrames() == 0)
+    }
+
     @Test("needs a view that begins at a page and does not wrap")
     func views() {
         let space = machine.spaces[1]

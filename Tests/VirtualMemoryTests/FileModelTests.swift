@@ -1,6 +1,7 @@
 import Foundation
 import HostMemory
 import PageTables
+import SeededRandom
 import TableMemory
 import Testing
 
@@ -154,13 +155,13 @@ private struct FileGame<Store: BackingStore> {
     let machine: HostMachine<Store>
     let replay: Comment
     var model: Model
-    var random: SplitMix64
+    var random: SeededRandom
 
     init(machine: HostMachine<Store>, size: Int, run: Int) {
         self.machine = machine
         replay = "replay: size \(size), run \(run)"
         model = Model((0..<size).map { UInt8(truncatingIfNeeded: $0 &* 31 + 1) })
-        random = SplitMix64(seed: UInt64(size * 100 + run))
+        random = SeededRandom(seed: UInt64(size * 100 + run))
     }
 
     private func requireEqual<Value: Equatable>(_ found: Value, _ expected: Value) {
@@ -186,7 +187,8 @@ private struct FileGame<Store: BackingStore> {
         case 76..<84: try unpin()
         case 84..<90: try writeBack(stored: stored)
         case 90..<94: try resize()
-        case 94..<97: try protect()
+        case 94..<96: try protect()
+        case 96: reclaim()
         default: try remap()
         }
     }
@@ -283,6 +285,19 @@ private struct FileGame<Store: BackingStore> {
         try machine.file.resize(to: UInt64(size), in: machine.memory)
         model.resize(size)
         #expect(machine.file.size(in: machine.memory) == UInt64(size), replay)
+    }
+
+    /// Nobody notices but the frames.
+    private mutating func reclaim() {
+        let before = (
+            machine.file.cachedPageCount(in: machine.memory),
+            machine.references.allocator.freeFrameCount(in: machine.memory)
+        )
+        let count = machine.file.reclaim(in: machine.memory)
+        #expect(machine.file.cachedPageCount(in: machine.memory) == before.0 - count, replay)
+        #expect(machine.references.allocator.freeFrameCount(in: machine.memory) == before.1 + UInt64(count), replay)
+        // What is behind the end of the file is nowhere but in the page.
+        if model.pages > 0, machine.file.pages[UInt64(model.pages - 1)] == nil { model.resize(model.size) }
     }
 
     private mutating func protect() throws {

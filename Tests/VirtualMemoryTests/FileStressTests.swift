@@ -1,6 +1,7 @@
 import Foundation
 import HostMemory
 import PageTables
+import SeededRandom
 import TableMemory
 import Testing
 
@@ -47,9 +48,9 @@ struct FileStressTests {
 
     private static let writes = 400
 
-    /// Which page a write goes to: the numbers of `SplitMix64`, so that it can be said what the last one is.
+    /// Which page a write goes to: the numbers of `SeededRandom`, so that it can be said what the last one is.
     private static func pages(_ writer: Int, _ run: Int) -> [Int] {
-        var random = SplitMix64(seed: UInt64(run * writerCount + writer))
+        var random = SeededRandom(seed: UInt64(run * writerCount + writer))
         return (0..<writes).map { _ in Int.random(in: 0..<pageCount, using: &random) }
     }
 
