@@ -36,18 +36,30 @@ extension SafetyRule {
 }
 
 /// What the entries of a leaf table have in common.
+@usableFromInline
 struct UniformPages {
     /// Where the first page is.
+    @usableFromInline
     let start: PhysicalAddress
+    @usableFromInline
     let attributes: EntryAttributes
     /// Whether each page follows the one before.
+    @usableFromInline
     let isContiguous: Bool
+
+    @inlinable
+    init(start: PhysicalAddress, attributes: EntryAttributes, isContiguous: Bool) {
+        self.start = start
+        self.attributes = attributes
+        self.isContiguous = isContiguous
+    }
 }
 
 extension SpaceEditor where Memory: SharedMemory {
     /// See `LiveSpace.collapse`.
     ///
     /// - Returns: Why nothing has changed; `nil` if the address is now mapped by a large leaf.
+    @inlinable
     public mutating func collapse(_ address: VirtualAddress) throws(Memory.Failure) -> Refusal? {
         let format = space.format
         let level = Level(1)
@@ -68,7 +80,8 @@ extension SpaceEditor where Memory: SharedMemory {
         }
     }
 
-    private mutating func collapse(
+    @inlinable
+    mutating func collapse(
         _ entry: Entry, at place: PhysicalAddress, of table: PhysicalAddress, _ address: VirtualAddress
     ) throws(Memory.Failure) -> Refusal? {
         let format = space.format
@@ -101,6 +114,7 @@ extension SpaceEditor where Memory: SharedMemory {
         }
         if memory.enforces(.clearBeforeCollapse) {
             try memory.store(format.emptyEntry(at: Level(1)), format, at: place, .release)
+            noteChangedEntries()
             try space.flush(range, in: memory)
             try memory.fence(.full)
             // Until the flush hardware may have recorded uses.
@@ -114,6 +128,7 @@ extension SpaceEditor where Memory: SharedMemory {
             return .notCollapsible(referenced)
         }
         if space.map.frame(of: start) != nil { try space.setMapsFrames(table, in: memory) }
+        try waitBeforeReuse()
         try memory.store(leaf, format, at: place, .release)
         if isCopied { try dropPages(of: leafTable) }
         try addToBatch(leafTable, .leafTable)
@@ -121,7 +136,8 @@ extension SpaceEditor where Memory: SharedMemory {
     }
 
     /// Step 1: what the pages have in common, or the first that is not mapped as the others are.
-    private func uniformPages(
+    @inlinable
+    func uniformPages(
         _ table: PhysicalAddress, _ first: VirtualAddress
     ) throws(Memory.Failure) -> Result<UniformPages, Refusal> {
         let format = space.format
@@ -147,7 +163,8 @@ extension SpaceEditor where Memory: SharedMemory {
     }
 
     /// Whether one leaf can map the pages where they are: a device's, or all of one block.
-    private func isOneBlock(_ pages: UniformPages) throws(Memory.Failure) -> Bool {
+    @inlinable
+    func isOneBlock(_ pages: UniformPages) throws(Memory.Failure) -> Bool {
         let mask = space.format.offsetMask(Level(1))
         guard pages.isContiguous, pages.start.rawValue & mask == 0 else { return false }
         if !space.map.overlaps(pages.start, PhysicalAddress(pages.start.rawValue | mask)) { return true }
@@ -157,7 +174,8 @@ extension SpaceEditor where Memory: SharedMemory {
     }
 
     /// The address of the first page of a leaf table for which `condition` holds.
-    private func firstPage(
+    @inlinable
+    func firstPage(
         of table: PhysicalAddress, _ first: VirtualAddress, where condition: (Entry) throws(Memory.Failure) -> Bool
     ) throws(Memory.Failure) -> VirtualAddress? {
         for index in 0..<space.format.entryCount(.leafTable) {
@@ -168,11 +186,13 @@ extension SpaceEditor where Memory: SharedMemory {
         return nil
     }
 
-    private func frame(of leaf: Entry) -> Frame? {
+    @inlinable
+    func frame(of leaf: Entry) -> Frame? {
         space.map.frame(of: space.format.physical(of: leaf, at: .leafTable, for: VirtualAddress(0)))
     }
 
-    private func isNoSingleFrame(_ leaf: Entry) throws(Memory.Failure) -> Bool {
+    @inlinable
+    func isNoSingleFrame(_ leaf: Entry) throws(Memory.Failure) -> Bool {
         guard let frame = frame(of: leaf) else { return true }
         return FrameBlock(rawValue: try memory.load(space.map.descriptor(of: frame).block, .relaxed)).isLarge
     }
@@ -180,7 +200,8 @@ extension SpaceEditor where Memory: SharedMemory {
     /// Steps 3 and 4, up to the new block's counts.
     ///
     /// - Returns: The first page that somebody else refers to; nothing was copied then.
-    private func copyPages(
+    @inlinable
+    func copyPages(
         of table: PhysicalAddress, _ first: VirtualAddress, to start: PhysicalAddress
     ) throws(Memory.Failure) -> VirtualAddress? {
         if memory.enforces(.collapseOnlyUnreferenced) {
@@ -210,20 +231,23 @@ extension SpaceEditor where Memory: SharedMemory {
         return nil
     }
 
-    private func isReferencedElsewhere(_ leaf: Entry) throws(Memory.Failure) -> Bool {
+    @inlinable
+    func isReferencedElsewhere(_ leaf: Entry) throws(Memory.Failure) -> Bool {
         guard let frame = frame(of: leaf) else { return true }
         return try memory.load(space.map.descriptor(of: frame).references, .acquire) != 1
     }
 
     /// Gives up the pages that the entries of an unlinked leaf table map.
-    private func dropPages(of table: PhysicalAddress) throws(Memory.Failure) {
+    @inlinable
+    func dropPages(of table: PhysicalAddress) throws(Memory.Failure) {
         for index in 0..<space.format.entryCount(.leafTable) {
             try dropFrames(of: memory.load(space.format, space.place(index, of: table)), at: .leafTable)
         }
     }
 
     /// Gives back a block that was never mapped.
-    private func dropBlock(_ start: PhysicalAddress) throws(Memory.Failure) {
+    @inlinable
+    func dropBlock(_ start: PhysicalAddress) throws(Memory.Failure) {
         if let head = space.map.frame(of: start) { try space.references.drop(on: head, in: memory) }
     }
 }
@@ -235,6 +259,7 @@ extension LiveSpace {
     /// - Throws: `.notMapped`; `.notCollapsible` with the first page that is not mapped as its neighbours are, or that somebody
     ///   else refers to; `.notExpressible`, `.outOfMemory`. Nothing has changed then.
     /// - Complexity: The entries of a leaf table, and the bytes of a large page where they are copied.
+    @inlinable
     public func collapse<Memory: SharedMemory>(
         _ address: VirtualAddress, in memory: borrowing Memory
     ) throws(SpaceError<Memory.Failure>) {

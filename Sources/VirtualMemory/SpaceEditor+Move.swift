@@ -79,8 +79,11 @@ extension SpaceEditor where Memory: SharedMemory {
         forgetRecentTable()
         if let refusal = try splitEnds(of: range, root) { return refusal }
         var job = MoveJob(delta: start.rawValue &- range.first.rawValue)
+        try waitBeforeReuse()
         guard try prepare(&job, root, root.table, level, range.first, range.last) else { return .outOfMemory }
         if space.hasRegions { moveRegions(range, by: job.delta) }
+        try waitBeforeReuse()
+        noteChangedEntries()
         try moveEntries(&job, root, root.table, level, range.first, range.last)
         try space.flush(range, in: memory)
         if !job.unlinked.isEmpty {

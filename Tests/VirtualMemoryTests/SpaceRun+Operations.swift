@@ -8,7 +8,7 @@ import TableMemory
 /// What may be done with a space at random.
 enum SpaceOperation: CaseIterable {
     case mapDevice, mapFrames, unmap, protect, replace, addRegion, fault, split, record, pinFast, pin, unpin, release,
-        grow, pageByPage
+        grow, pageByPage, move, collapse, retract
 }
 
 extension SpaceRun {
@@ -34,6 +34,9 @@ extension SpaceRun {
             try release(head)
         case .grow: try grow()
         case .pageByPage: try pageByPage()
+        case .move: try move()
+        case .collapse: try collapse()
+        case .retract: try retract()
         }
     }
 
@@ -42,7 +45,7 @@ extension SpaceRun {
     func randomRange() -> VirtualRange { places.range(&random, near: model) }
 
     /// All that a tree of the deepest space translates.
-    private func everything() -> VirtualRange {
+    func everything() -> VirtualRange {
         let trees = format.addressSpace(root: PhysicalAddress(0), topLevel: format.topLevels.upperBound).trees
         return trees.randomElement(using: &random)?.range ?? .all
     }
@@ -315,7 +318,7 @@ extension SpaceRun {
     }
 
     /// An address that a region has, or something maps, or nothing.
-    private func interestingAddress() -> UInt64 {
+    func interestingAddress() -> UInt64 {
         if chance(2), let region = model.regions.intervals.randomElement(using: &random) {
             return region.first + random.next() % min(region.last - region.first + 1, 64 * model.pageBytes)
         }

@@ -24,7 +24,7 @@ struct SpaceSuiteMutationTests {
         #expect(throws: (any Error).self) {
             try run("lifted") { run in
                 run.memory.lifted = .initialiseTableBeforePublishing
-                for _ in 0..<20 { try run.perform(.mapDevice) }
+                for _ in 0..<100 { try run.perform(.mapDevice) }
             }
         }
     }
