@@ -10,6 +10,8 @@ import TableMemory
 //   left its tables.
 // - Blocking interrupts, reading under RCU, sending an interrupt and waiting for it are steps on the processors' sections.
 //   Whoever waits is disabled until the sections that had begun are over.
+// - Under total store order a store waits in the buffer of the thread that runs on the processor, and is a step on its word when
+//   it is performed: see `ExploredMachine+Stores.swift`.
 
 /// Memory, processors and the rules in force, for one execution of an exploration.
 ///
@@ -19,12 +21,12 @@ public final class ExploredMachine {
     private let lifted: SafetyRule?
     /// Which allocations of threads may fail, as a choice of the explorer.
     private let failing: Set<AllocationKind>
-    private var words: [UInt64: UInt64] = [:]
+    var words: [UInt64: UInt64] = [:]
     private var objects: [PhysicalRange] = []
     /// Parts of living objects that are dead: fragments of a frame that are no table at the moment.
     private var holes: [PhysicalRange] = []
-    private var sections: [Sections] = []
-    private var periods: [[Waiting]] = []
+    var sections: [Sections] = []
+    private var periods: [Waited] = []
 
     /// What one processor is in.
     struct Sections {
@@ -33,6 +35,16 @@ public final class ExploredMachine {
         /// Sections of each kind that have ended.
         var interruptsEnded = 0
         var readersEnded = 0
+        /// The last stores of the threads that run on it.
+        var lastStores: [LastStore] = []
+        /// What those were when each of the sections ended.
+        var storesAtInterruptsEnds: [[LastStore]] = []
+        var storesAtReadersEnds: [[LastStore]] = []
+    }
+
+    struct LastStore {
+        let thread: Int
+        var mark: StoreMark
     }
 
     /// A section that somebody waits for.
@@ -40,6 +52,12 @@ public final class ExploredMachine {
         let processor: Int
         let isReader: Bool
         let ended: Int
+    }
+
+    /// What somebody waits for: sections that are open, and stores that processors outside of one had made.
+    struct Waited {
+        var sections: [Waiting] = []
+        var stores: [LastStore] = []
     }
 
     /// - Parameters:
@@ -55,6 +73,7 @@ public final class ExploredMachine {
         sections = [Sections](repeating: Sections(), count: processors)
         // A counterexample shows the protocol's lines, not the memory's; and of a lock the line that takes it.
         execution.transparentModules = ["ExploredMemory", "TableMemory"]
+        if execution.model == .totalStoreOrder { execution.performStore = { self.performStore($1, to: $0) } }
     }
 
     /// The memory as a processor sees it.
@@ -75,9 +94,9 @@ public final class ExploredMachine {
 
     // MARK: words
 
-    private static func object(_ address: PhysicalAddress) -> ObjectID { ObjectID(address.rawValue &+ 1) }
+    static func object(_ address: PhysicalAddress) -> ObjectID { ObjectID(address.rawValue &+ 1) }
 
-    private func isAlive(_ address: PhysicalAddress) -> Bool {
+    func isAlive(_ address: PhysicalAddress) -> Bool {
         objects.contains { $0.contains(address) } && !holes.contains { $0.contains(address) }
     }
 
@@ -95,6 +114,11 @@ public final class ExploredMachine {
         let address = word.address
         let access = Access(kind, Self.object(address), rule: rule)
         try execution.step(access, "\(label()) \(address)")
+        if kind == .read, let own = execution.bufferedValue(of: access.object) {
+            execution.observe(own)
+            execution.note(": \(hexadecimal(own))")
+            return Value(truncatingIfNeeded: own)
+        }
         try requireLife(address, label())
         let before = Value(truncatingIfNeeded: words[address.rawValue] ?? 0)
         execution.observe(UInt64(before))
@@ -111,8 +135,13 @@ public final class ExploredMachine {
 
     func wait<Value: WordValue>(for word: Word<Value>, until condition: (Value) -> Bool) throws(Abandoned) -> Value {
         let address = word.address
+        if execution.hasStored(to: Self.object(address)) {
+            // The buffer may still answer, which the wait below is too late for.
+            let value = try step(.read, word, "load") { _ in nil }
+            if condition(value) { return value }
+        }
         try execution.wait(
-            Access(.wait, Self.object(address)), value: { words[address.rawValue] ?? 0 },
+            Access(.wait, Self.object(address), drainsStores: false), value: { words[address.rawValue] ?? 0 },
             until: { condition(Value(truncatingIfNeeded: $0)) }, "wait for \(address)")
         try requireLife(address, "wait")
         let value = Value(truncatingIfNeeded: words[address.rawValue] ?? 0)
@@ -184,21 +213,27 @@ public final class ExploredMachine {
 
     func enter(_ processor: Int, isReader: Bool) throws(Abandoned) {
         try execution.step(
-            Access(.readModifyWrite, Self.sectionObject(processor, isReader: isReader)),
+            Access(.readModifyWrite, Self.sectionObject(processor, isReader: isReader), drainsStores: false),
             isReader ? "enter RCU section" : "block interrupts")
         if isReader { sections[processor].readerDepth += 1 } else { sections[processor].interruptDepth += 1 }
     }
 
     func leave(_ processor: Int, isReader: Bool) throws(Abandoned) {
         try execution.step(
-            Access(.readModifyWrite, Self.sectionObject(processor, isReader: isReader)),
+            Access(.readModifyWrite, Self.sectionObject(processor, isReader: isReader), drainsStores: false),
             isReader ? "leave RCU section" : "unblock interrupts")
         if isReader {
             sections[processor].readerDepth -= 1
-            if sections[processor].readerDepth == 0 { sections[processor].readersEnded += 1 }
+            if sections[processor].readerDepth == 0 {
+                sections[processor].readersEnded += 1
+                sections[processor].storesAtReadersEnds.append(sections[processor].lastStores)
+            }
         } else {
             sections[processor].interruptDepth -= 1
-            if sections[processor].interruptDepth == 0 { sections[processor].interruptsEnded += 1 }
+            if sections[processor].interruptDepth == 0 {
+                sections[processor].interruptsEnded += 1
+                sections[processor].storesAtInterruptsEnds.append(sections[processor].lastStores)
+            }
         }
     }
 
@@ -212,43 +247,52 @@ public final class ExploredMachine {
     /// Looks which sections are open, as one step, and returns them.
     private func open(
         _ processors: ProcessorSet, withReaders: Bool, _ label: @autoclosure () -> String
-    ) throws(Abandoned) -> [Waiting] {
+    ) throws(Abandoned) -> Waited {
         let numbers = sections.indices.filter { processors.contains(ProcessorNumber($0)) }
         let kinds = withReaders ? [false, true] : [false]
-        let looked = numbers.flatMap { number in kinds.map { Self.sectionObject(number, isReader: $0) } }
-        guard let first = looked.first else { return [] }
-        try execution.step(Access(.read, first), also: Array(looked.dropFirst()), label())
-        return numbers.flatMap { number in
-            kinds.compactMap { isReader in
-                let section = sections[number]
+        var looked = numbers.flatMap { number in kinds.map { Self.sectionObject(number, isReader: $0) } }
+        guard let first = looked.first else { return Waited() }
+        if execution.buffersStores { looked += numbers.map(Self.bufferObject) }
+        try execution.step(Access(.read, first, drainsStores: true), also: Array(looked.dropFirst()), label())
+        var waited = Waited()
+        for number in numbers {
+            let section = sections[number]
+            let open = kinds.compactMap { isReader in
                 let isOpen = isReader ? section.readerDepth > 0 : section.interruptDepth > 0
                 let ended = isReader ? section.readersEnded : section.interruptsEnded
                 return isOpen ? Waiting(processor: number, isReader: isReader, ended: ended) : nil
             }
+            waited.sections += open
+            // Who is in no section is interrupted now.
+            if open.isEmpty { waited.stores += section.lastStores }
         }
+        return waited
     }
 
-    private func wait(for waiting: [Waiting], _ label: @autoclosure () -> String) throws(Abandoned) {
-        let objects = waiting.map { Self.sectionObject($0.processor, isReader: $0.isReader) }
-        guard let first = objects.first else { return }
-        try execution.wait(
-            Access(.wait, first), also: Array(objects.dropFirst()), until: { waiting.allSatisfy(isOver) }, label())
+    private func wait(for waited: Waited, _ label: @autoclosure () -> String) throws(Abandoned) {
+        let objects = waited.sections.map { Self.sectionObject($0.processor, isReader: $0.isReader) }
+        if let first = objects.first {
+            try execution.wait(
+                Access(.wait, first), also: Array(objects.dropFirst()), until: { waited.sections.allSatisfy(isOver) },
+                label())
+        }
+        try waitForStores(waited)
     }
 
     func interrupt(_ processors: ProcessorSet, from sender: Int) throws(Abandoned) {
         guard sections[sender].interruptDepth == 0 else {
             try execution.violate("cpu \(sender) sends an interrupt with its own blocked")
         }
-        let waiting = try open(processors, withReaders: false, "send interrupt")
-        try wait(for: waiting, "interrupt is taken")
+        let waited = try open(processors, withReaders: false, "send interrupt")
+        try wait(for: waited, "interrupt is taken")
     }
 
     func synchronize(from waiter: Int) throws(Abandoned) {
         guard sections[waiter].interruptDepth == 0 && sections[waiter].readerDepth == 0 else {
             try execution.violate("cpu \(waiter) waits for a grace period inside a section")
         }
-        let waiting = try open(.all, withReaders: true, "grace period begins")
-        try wait(for: waiting, "grace period ends")
+        let waited = try open(.all, withReaders: true, "grace period begins")
+        try wait(for: waited, "grace period ends")
     }
 
     func startGracePeriod() throws(Abandoned) -> GracePeriod {
@@ -257,10 +301,13 @@ public final class ExploredMachine {
     }
 
     func isOver(_ period: GracePeriod) throws(Abandoned) -> Bool {
-        let waiting = periods[Int(period.rawValue)]
-        let objects = waiting.map { Self.sectionObject($0.processor, isReader: $0.isReader) }
-        guard let first = objects.first else { return true }
-        try execution.step(Access(.read, first), also: Array(objects.dropFirst()), "is the grace period over?")
-        return waiting.allSatisfy(isOver)
+        let waited = periods[Int(period.rawValue)]
+        let objects = waited.sections.map { Self.sectionObject($0.processor, isReader: $0.isReader) }
+        if let first = objects.first {
+            try execution.step(Access(.read, first), also: Array(objects.dropFirst()), "is the grace period over?")
+            guard waited.sections.allSatisfy(isOver) else { return false }
+        }
+        try waitForStores(waited)
+        return true
     }
 }

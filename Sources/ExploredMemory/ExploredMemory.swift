@@ -2,8 +2,9 @@ import Interleaving
 import PageTables
 import TableMemory
 
-/// The memory of an explored machine as one of its processors sees it: every access is a scheduling point, sequentially
-/// consistent whatever its ordering says.
+/// The memory of an explored machine as one of its processors sees it: every access is a scheduling point, ordered as the model
+/// of the exploration says and no weaker, whatever its own ordering is. Under total store order only stores are delayed; updates
+/// are barriers, as those of x86 are.
 public struct ExploredMemory: SharedMemory {
     public typealias Failure = Abandoned
     public typealias Table = PhysicalAddress
@@ -24,7 +25,7 @@ public struct ExploredMemory: SharedMemory {
     public func store<Value: WordValue>(
         _ value: Value, to word: Word<Value>, _ ordering: StoreOrdering
     ) throws(Abandoned) {
-        _ = try machine.step(.write, word, "store") { _ in value }
+        try machine.store(value, to: word, from: number)
     }
 
     public func compareExchange<Value: WordValue>(
@@ -61,8 +62,10 @@ public struct ExploredMemory: SharedMemory {
         try machine.step(.readModifyWrite, word, "update") { $0 & ~mask | bits }
     }
 
-    /// Nothing: sequential consistency needs none.
-    public func fence(_ ordering: FenceOrdering) {}
+    /// A full one empties the store buffer; the others order nothing that the models reorder.
+    public func fence(_ ordering: FenceOrdering) throws(Abandoned) {
+        if ordering == .full { try machine.execution.fence() }
+    }
 
     public func loadPlain<Value: WordValue>(_ word: Word<Value>) throws(Abandoned) -> Value {
         try machine.step(.read, word, "plain load") { _ in nil }

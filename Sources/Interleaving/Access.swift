@@ -80,17 +80,22 @@ public struct Access: BitwiseCopyable, Sendable {
     public var object: ObjectID
     /// The rule or protocol step that this access belongs to; printed in counterexamples.
     public var rule: StaticString
+    /// Whether it can be taken only when all earlier stores of its thread have been performed; see
+    /// ``MemoryModel/totalStoreOrder``.
+    public var drainsStores: Bool
     public var fileID: StaticString
     public var line: UInt
 
+    /// - Parameter drainsStores: nil for what is usual: all that is neither a read nor local.
     @inlinable
     public init(
-        _ kind: AccessKind, _ object: ObjectID, rule: StaticString = "", fileID: StaticString = #fileID,
-        line: UInt = #line
+        _ kind: AccessKind, _ object: ObjectID, rule: StaticString = "", drainsStores: Bool? = nil,
+        fileID: StaticString = #fileID, line: UInt = #line
     ) {
         self.kind = kind
         self.object = object
         self.rule = rule
+        self.drainsStores = drainsStores ?? (kind != .read && kind != .local && kind != .pause)
         self.fileID = fileID
         self.line = line
     }

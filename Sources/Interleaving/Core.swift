@@ -14,13 +14,50 @@ struct Event: BitwiseCopyable {
     var thread: UInt8
     var kind: AccessKind
     var wrote: Bool
-    /// Whether `before` is the object's value before the step.
-    var hasBefore = false
+    private var flags: UInt8 = 0
     var before: UInt64 = 0
+
+    init(
+        object: UInt64, historyBefore: UInt64, previous: Int32, ordinal: Int32, furtherStart: Int32,
+        furtherCount: Int32, decision: Int32, thread: UInt8, kind: AccessKind, wrote: Bool
+    ) {
+        self.object = object
+        self.historyBefore = historyBefore
+        self.previous = previous
+        self.ordinal = ordinal
+        self.furtherStart = furtherStart
+        self.furtherCount = furtherCount
+        self.decision = decision
+        self.thread = thread
+        self.kind = kind
+        self.wrote = wrote
+    }
+
+    /// Whether `before` is the object's value before the step.
+    @inline(__always)
+    var hasBefore: Bool {
+        get { flags & 1 != 0 }
+        set { flags = newValue ? flags | 1 : flags & ~1 }
+    }
+
+    /// Whether it is a load that the thread's store buffer answered.
+    @inline(__always)
+    var isForwarded: Bool {
+        get { flags & 2 != 0 }
+        set { flags = newValue ? flags | 2 : flags & ~2 }
+    }
 
     /// Whether the step touches memory that steps of other threads may touch.
     @inline(__always)
-    var isShared: Bool { kind != .local }
+    var isShared: Bool { kind != .local && !isForwarded }
+}
+
+/// What store buffers add to an event.
+struct BufferLinks: BitwiseCopyable {
+    /// An event without which it could not be taken; -1: none.
+    var after: Int32 = -1
+    /// A load that is taken for one just after this store; -1: none.
+    var reader: Int32 = -1
 }
 
 /// Why a fiber gave control back.
@@ -59,6 +96,23 @@ struct ThreadState: BitwiseCopyable {
     var fingerprint: UInt64 = 0
     /// A choice's number of alternatives, then the one that was chosen.
     var choice: Int = 0
+
+    // Only where stores are buffered; see `BufferedStore`.
+
+    /// The thread that is this one's store buffer, or whose store buffer this one is. -1: none.
+    var partner: Int32 = -1
+    /// Of a thread: its last store, performed or not.
+    var newestStore: Int32 = -1
+    /// Of a thread: its last store that it knows to have been performed.
+    var drained: Int32 = -1
+    /// Of a buffer: what it performs next.
+    var oldestStore: Int32 = -1
+    /// The store that must have been performed before the announced step is taken.
+    var awaited: Int32 = -1
+    /// Stores since the last step.
+    var storesInStep: Int32 = 0
+    /// It has stored since the last pause.
+    var hasStored = false
 }
 
 /// The state of an execution that fibers and scheduler share: in raw memory behind one pointer, see `RawArray`.
@@ -92,6 +146,12 @@ struct Core: ~Copyable {
     var daemons: UInt64 = 0
     /// Threads of a symmetric group.
     var grouped: UInt64 = 0
+    /// Threads that are the store buffers of others.
+    var buffers: UInt64 = 0
+    /// At a step that must wait until stores have been performed.
+    var held: UInt64 = 0
+    /// Whether stores go into buffers.
+    let hasBuffers: Bool
 
     /// A digest of all announced steps: an execution that is repeated meets the same ones.
     var fingerprint: UInt64 = 0
@@ -101,8 +161,12 @@ struct Core: ~Copyable {
     var further = RawArray<UInt64>()
     /// The schedule so far: a thread, or -1 - k for alternative k of a choice.
     var decisions = RawArray<Int32>()
+    var stores = RawArray<BufferedStore>(capacity: 16)
+    /// One for each event, if there are store buffers.
+    var links = RawArray<BufferLinks>(capacity: 16)
 
-    init() {
+    init(hasBuffers: Bool) {
+        self.hasBuffers = hasBuffers
         threads = .allocate(capacity: Core.maximumThreads + 1)
     }
 

@@ -17,7 +17,7 @@ extension Execution {
     func runOnce<S: Scheduler & ~Copyable>(_ scheduler: inout S, limit: Int) -> Ending {
         reset()
         var ending = Ending.complete
-        if advance(Core.setup, &scheduler, false), startThreads(&scheduler, false) {
+        if advance(Core.setup, &scheduler, false), startFirstThreads(&scheduler) {
             loop: while !core.pointee.isStopping {
                 let enabled = enabledThreads
                 if enabled == 0 {
@@ -65,7 +65,7 @@ extension Execution {
 
     /// Threads at a step that need not wait and that no symmetric thread with a lower number stands for.
     private var enabledThreads: UInt64 {
-        var enabled = core.pointee.pending & ~core.pointee.blocked
+        var enabled = core.pointee.pending & ~core.pointee.blocked & ~core.pointee.held
         var symmetric = enabled & core.pointee.grouped
         while symmetric != 0 {
             let thread = first(symmetric)
@@ -85,6 +85,14 @@ extension Execution {
             }
         }
         return enabled
+    }
+
+    /// Runs the threads of the set-up up to their first scheduling point. Their store buffers have the numbers after theirs.
+    private func startFirstThreads<S: Scheduler & ~Copyable>(_ scheduler: inout S) -> Bool {
+        if core.pointee.hasBuffers {
+            for thread in 0..<core.pointee.threadCount { addBuffer(of: thread) }
+        }
+        return startThreads(&scheduler, false)
     }
 
     /// Runs new threads up to their first scheduling point.
@@ -119,9 +127,38 @@ extension Execution {
         state.pointee.lastEvent = index
         state.pointee.steps &+= 1
         state.pointee.hasUnreported = state.pointee.kind.looks
+        if core.pointee.hasBuffers {
+            core.pointee.links.append(BufferLinks())
+            if core.pointee.buffers & bit(thread) != 0 {
+                performStore(of: thread, Int(index))
+                if core.pointee.waiting != 0, !core.pointee.isStopping { evaluateConditions(touchedBy: Int(index)) }
+                return true
+            }
+            takeWithBuffer(thread, Int(index))
+        }
         guard advance(thread, &scheduler, isFair), startThreads(&scheduler, isFair) else { return false }
         if core.pointee.waiting & ~bit(thread) != 0 { evaluateConditions(touchedBy: Int(index)) }
         return true
+    }
+
+    /// What a step of a thread that has a store buffer knows of it.
+    @inline(never)
+    private func takeWithBuffer(_ thread: Int, _ index: Int) {
+        let core = core
+        let state = core.pointee.threads + thread
+        state.pointee.storesInStep = 0
+        let awaited = state.pointee.awaited
+        if awaited >= 0 {
+            let store = core.pointee.stores.base[Int(awaited)]
+            core.pointee.links.base[index].after = store.performed
+            if Int(store.thread) == thread { state.pointee.drained = max(state.pointee.drained, awaited) }
+        } else if state.pointee.kind == .read, state.pointee.furtherCount == 0 {
+            let store = core.pointee.bufferedStore(to: state.pointee.object, by: thread)
+            if store >= 0 {
+                core.pointee.stores.base[Int(store)].reader = Int32(truncatingIfNeeded: index)
+                core.pointee.events.base[index].isForwarded = true
+            }
+        }
     }
 
     /// Runs a thread until it announces a step or ends. False: the scheduler met another choice than in the execution it replays.
@@ -136,12 +173,12 @@ extension Execution {
             switch state.pointee.request {
             case .step:
                 core.pointee.pending |= bit(thread)
-                let announced =
-                    (state.pointee.object &* 0x9e37_79b9_7f4a_7c15)
-                    ^ ((UInt64(truncatingIfNeeded: thread) &* 16 &+ UInt64(state.pointee.kind.rawValue))
-                        &* 0xbf58_476d_1ce4_e5b9)
-                state.pointee.fingerprint = announced &* 0x94d0_49bb_1331_11eb
-                core.pointee.fingerprint &+= state.pointee.fingerprint
+                core.pointee.announceFingerprint(thread)
+                if core.pointee.hasBuffers, state.pointee.awaited >= 0,
+                    core.pointee.stores.base[Int(state.pointee.awaited)].performed < 0
+                {
+                    core.pointee.held |= bit(thread)
+                }
                 if state.pointee.kind.waits {
                     core.pointee.waiting |= bit(thread)
                     setBlocked(thread, state.pointee.isBlocked)
@@ -205,12 +242,16 @@ extension Execution {
         core.pointee.blocked = 0
         core.pointee.daemons = 0
         core.pointee.grouped = 0
+        core.pointee.buffers = 0
+        core.pointee.held = 0
         core.pointee.fingerprint = 0
         core.pointee.groups = 0
         core.pointee.objects = 0
         core.pointee.events.removeAll()
         core.pointee.further.removeAll()
         core.pointee.decisions.removeAll()
+        core.pointee.stores.removeAll()
+        core.pointee.links.removeAll()
         violation = nil
         words.removeAll()
         resources.removeAll()
@@ -234,13 +275,16 @@ extension Execution {
     /// Makes every thread that is in the middle of something throw until its body has ended.
     private func unwind() {
         core.pointee.isStopping = true
-        if core.pointee.isRecording { recording.threads = (0..<core.pointee.threadCount).map(name(of:)) }
+        if core.pointee.isRecording {
+            recording.setThreads((0..<core.pointee.threadCount).map(name(of:)), hiding: core.pointee.buffers)
+        }
         for thread in 0..<core.pointee.threadCount where core.pointee.unstarted & bit(thread) == 0 { unwind(thread) }
         unwind(Core.setup)
         bodies.removeAll(keepingCapacity: true)
         names.removeAll(keepingCapacity: true)
         checks.removeAll(keepingCapacity: true)
         describeObject = nil
+        performStore = nil
     }
 
     private func unwind(_ thread: Int) {
@@ -318,12 +362,24 @@ extension UnsafeMutablePointer where Pointee == Core {
 }
 
 extension Core {
+    /// Adds the announced step of a thread to the digest of all.
+    @inline(__always)
+    mutating func announceFingerprint(_ thread: Int) {
+        let state = threads + thread
+        let announced =
+            (state.pointee.object &* 0x9e37_79b9_7f4a_7c15)
+            ^ ((UInt64(truncatingIfNeeded: thread) &* 16 &+ UInt64(state.pointee.kind.rawValue))
+                &* 0xbf58_476d_1ce4_e5b9)
+        state.pointee.fingerprint = announced &* 0x94d0_49bb_1331_11eb
+        fingerprint &+= state.pointee.fingerprint
+    }
+
     /// Whether the announced step of a thread and an event have an object in common.
     @inline(__always)
     func sharesObject(_ event: Event, _ thread: Int) -> Bool {
         let state = threads + thread
         if event.kind == .global || state.pointee.kind == .global { return true }
-        if event.kind == .local || state.pointee.kind == .local { return false }
+        if !event.isShared || state.pointee.kind == .local { return false }
         if event.object == state.pointee.object { return true }
         if event.furtherCount == 0 && state.pointee.furtherCount == 0 { return false }
         return sharesFurtherObject(event, thread)

@@ -22,10 +22,10 @@ public final class Execution {
     let words = WordStore()
     var resources = ResourceTable()
 
-    init(stackBytes: Int) {
+    init(stackBytes: Int, model: MemoryModel) {
         self.stackBytes = stackBytes
         core = .allocate(capacity: 1)
-        core.initialize(to: Core())
+        core.initialize(to: Core(hasBuffers: model == .totalStoreOrder))
         (core.pointee.threads + Core.setup).initialize(to: makeThread(Core.setup))
     }
 
@@ -37,7 +37,7 @@ public final class Execution {
         core.deallocate()
     }
 
-    private func makeThread(_ index: Int) -> ThreadState {
+    func makeThread(_ index: Int) -> ThreadState {
         guard let fiber = interleaving_fiber_create(stackBytes) else {
             fatalError("no memory for the stack of a fiber")
         }
@@ -59,6 +59,9 @@ public final class Execution {
 
     /// What messages call objects that are not words or locks of this module; set it in set-up.
     public var describeObject: ((ObjectID) -> String?)?
+
+    /// Performs a store that was put into a buffer by ``buffer(_:_:_:)``; set it in set-up.
+    public var performStore: ((_ object: ObjectID, _ value: UInt64) -> StoreOutcome)?
 
     /// Adds a thread. In set-up or from a running thread; at most 64 in one execution.
     ///
@@ -88,33 +91,50 @@ public final class Execution {
 
     @discardableResult
     private func spawn(_ name: String?, daemon: Bool, group: Int32, _ body: @escaping () throws -> Void) -> Int {
-        let index = core.pointee.threadCount
-        precondition(index < Core.maximumThreads, "an execution has at most \(Core.maximumThreads) threads")
         precondition(core.pointee.current != Core.nobody, "spawn outside an exploration")
-        if index == core.pointee.fiberCount {
-            (core.pointee.threads + index).initialize(to: makeThread(index))
-            core.pointee.fiberCount += 1
-        }
-        core.pointee.threadCount = index + 1
-        let state = core.pointee.threads + index
+        // Who starts a thread has made sure that the thread sees what was done before. If that fails, so will the next step.
+        if core.pointee.hasBuffers { try? fence() }
+        let index = addThread(group: group, isDaemon: daemon)
         let parent = core.pointee.current
-        state.pointee.isBlocked = false
-        state.pointee.hasUnreported = false
-        state.pointee.group = group
-        state.pointee.history = 0
-        state.pointee.steps = 0
-        state.pointee.furtherCount = 0
-        state.pointee.lastEvent = parent < Core.maximumThreads ? core.pointee.threads[parent].lastEvent : -1
-        state.pointee.lastPause = Int32(truncatingIfNeeded: core.pointee.events.count)
+        core.pointee.threads[index].lastEvent =
+            parent < Core.maximumThreads ? core.pointee.threads[parent].lastEvent : -1
         core.pointee.unstarted |= bit(index)
-        if daemon { core.pointee.daemons |= bit(index) }
-        if group >= 0 { core.pointee.grouped |= bit(index) }
         if parent < Core.maximumThreads {
             // A thread with a child of its own is no longer interchangeable.
             core.pointee.threads[parent].history = mix(core.pointee.threads[parent].history, UInt64(index))
         }
         bodies.append(body)
         names.append(name)
+        return index
+    }
+
+    func addThread(group: Int32, isDaemon: Bool) -> Int {
+        let index = core.pointee.threadCount
+        precondition(
+            index < Core.maximumThreads, "an execution has at most \(Core.maximumThreads) threads and store buffers")
+        if index == core.pointee.fiberCount {
+            (core.pointee.threads + index).initialize(to: makeThread(index))
+            core.pointee.fiberCount += 1
+        }
+        core.pointee.threadCount = index + 1
+        let state = core.pointee.threads + index
+        state.pointee.isBlocked = false
+        state.pointee.hasUnreported = false
+        state.pointee.group = group
+        state.pointee.history = 0
+        state.pointee.steps = 0
+        state.pointee.furtherCount = 0
+        state.pointee.lastEvent = -1
+        state.pointee.lastPause = Int32(truncatingIfNeeded: core.pointee.events.count)
+        state.pointee.partner = -1
+        state.pointee.newestStore = -1
+        state.pointee.drained = -1
+        state.pointee.oldestStore = -1
+        state.pointee.awaited = -1
+        state.pointee.storesInStep = 0
+        state.pointee.hasStored = false
+        if isDaemon { core.pointee.daemons |= bit(index) }
+        if group >= 0 { core.pointee.grouped |= bit(index) }
         return index
     }
 
@@ -146,6 +166,13 @@ public final class Execution {
     ///   - label: describes the step; evaluated only for a counterexample.
     public func step(
         _ access: Access, also further: [ObjectID] = [], _ label: @autoclosure () -> String
+    ) throws(Abandoned) { try step(access, also: further, awaiting: -1, isRecorded: true, label()) }
+
+    /// - Parameter store: one that must have been performed before; -1: none.
+    @inline(__always)
+    func step(
+        _ access: Access, also further: [ObjectID], awaiting store: Int32, isRecorded: Bool,
+        _ label: @autoclosure () -> String
     ) throws(Abandoned) {
         let core = core
         if core.pointee.isStopping { try refuse() }
@@ -153,9 +180,10 @@ public final class Execution {
         if index >= Core.maximumThreads { return requireExploration(index) }
         let thread = core.pointee.threads + index
         announce(thread, access, further)
+        if store >= 0 { thread.pointee.awaited = store }
         interleaving_fiber_yield(thread.pointee.fiber)
         if core.pointee.isStopping { try refuse() }
-        if core.pointee.isRecording { record(index, access, label()) }
+        if core.pointee.isRecording, isRecorded { record(index, access, label()) }
     }
 
     /// Like ``step(_:also:_:)`` for an access of kind `acquire` or `wait` that can only be taken while `condition` holds.
@@ -194,6 +222,10 @@ public final class Execution {
         precondition(access.kind == .acquire || access.kind == .wait, "only an acquire or a wait has a condition")
         let thread = core.pointee.threads + index
         announce(thread, access, [])
+        if core.pointee.hasBuffers, !access.drainsStores {
+            // What the thread's own buffer holds for the object hides the object's value.
+            thread.pointee.awaited = core.pointee.storeSinceDraining(to: access.object.rawValue, by: index)
+        }
         noteWaiting(index, access)
         try awaitTurn(thread) { condition($0 ?? value()) }
         if core.pointee.isRecording { record(index, access, label()) }
@@ -222,6 +254,7 @@ public final class Execution {
             try awaitTurn(thread) { _ in self.hasChanged(objects, for: index, since: start) }
         }
         thread.pointee.lastPause = Int32(truncatingIfNeeded: core.pointee.events.count)
+        if core.pointee.hasBuffers { thread.pointee.hasStored = false }
         if core.pointee.isRecording { record(index, access, "pause") }
     }
 
@@ -326,7 +359,14 @@ public final class Execution {
         thread.pointee.object = access.object.rawValue
         thread.pointee.furtherCount = 0
         thread.pointee.request = .step
+        if core.pointee.hasBuffers { announceDraining(thread, access) }
         if !further.isEmpty { announceFurther(thread, further) }
+    }
+
+    @inline(never)
+    private func announceDraining(_ thread: UnsafeMutablePointer<ThreadState>, _ access: Access) {
+        let mustDrain = access.drainsStores && thread.pointee.newestStore != thread.pointee.drained
+        thread.pointee.awaited = mustDrain ? thread.pointee.newestStore : -1
     }
 
     @inline(never)
@@ -372,6 +412,7 @@ public final class Execution {
     /// Objects that the thread has read since an event, unless it has also written since: then none.
     private func objectsRead(by index: Int, since start: Int32) -> [ObjectID] {
         var objects: [ObjectID] = []
+        if core.pointee.threads[index].hasStored { return [] }
         var event = core.pointee.threads[index].steps == 0 ? -1 : core.pointee.threads[index].lastEvent
         while event >= start {
             let at = core.pointee.events.base[Int(event)]
@@ -391,6 +432,7 @@ public final class Execution {
 
     /// Whether another thread has written one of the objects after this thread last read it.
     private func hasChanged(_ objects: [ObjectID], for index: Int, since start: Int32) -> Bool {
+        let partner = Int(core.pointee.threads[index].partner)
         var unread = objects
         var event = core.pointee.events.count - 1
         while event >= Int(start), !unread.isEmpty {
@@ -399,8 +441,10 @@ public final class Execution {
             for position in -1..<Int(at.furtherCount) {
                 let object = ObjectID(
                     position < 0 ? at.object : core.pointee.further.base[Int(at.furtherStart) + position])
-                guard at.isShared, let found = unread.firstIndex(of: object) else { continue }
-                if Int(at.thread) == index { unread.remove(at: found) } else if at.wrote { return true }
+                guard at.kind != .local, let found = unread.firstIndex(of: object) else { continue }
+                // Once its own store has been performed, a thread has not read what was there before.
+                let isOwn = Int(at.thread) == index || Int(at.thread) == partner
+                if isOwn { unread.remove(at: found) } else if at.wrote { return true }
             }
             event -= 1
         }
@@ -412,13 +456,13 @@ public final class Execution {
     }
 
     /// Where the running fiber is, for a counterexample.
-    private func place(_ fileID: StaticString, _ line: UInt) -> Recording.Place {
+    func place(_ fileID: StaticString, _ line: UInt) -> Recording.Place {
         let place = SourcePlace(fileID: "\(fileID)", line: line)
         return transparentModules.contains(place.module) ? .stack(CallStack()) : .known(place)
     }
 
     @inline(never)
-    private func refuse() throws(Abandoned) -> Never {
+    func refuse() throws(Abandoned) -> Never {
         core.pointee.refusals += 1
         precondition(
             core.pointee.refusals < 1_000_000, "a thread goes on after Abandoned: let the error leave the thread's body"

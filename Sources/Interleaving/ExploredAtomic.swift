@@ -32,7 +32,7 @@ public struct ExploredAtomic<Value: FixedWidthInteger> {
         rule: StaticString = "", fileID: StaticString = #fileID, line: UInt = #line
     ) throws(Abandoned) -> Value {
         try execution.step(Access(.read, object, rule: rule, fileID: fileID, line: line), "load \(name)")
-        let value = seen(execution.words.load(word, by: thread))
+        let value = seen(execution.value(of: word, object))
         execution.note(" → \(value)")
         return value
     }
@@ -40,7 +40,12 @@ public struct ExploredAtomic<Value: FixedWidthInteger> {
     public func store(
         _ value: Value, rule: StaticString = "", fileID: StaticString = #fileID, line: UInt = #line
     ) throws(Abandoned) {
-        try execution.step(Access(.write, object, rule: rule, fileID: fileID, line: line), "store \(name) ← \(value)")
+        let access = Access(.write, object, rule: rule, fileID: fileID, line: line)
+        if execution.buffersStores {
+            return try execution.buffer(
+                UInt64(truncatingIfNeeded: value), access, word: word, "store \(name) ← \(value)")
+        }
+        try execution.step(access, "store \(name) ← \(value)")
         execution.replaced(execution.words.exchange(word, UInt64(truncatingIfNeeded: value), by: thread))
     }
 
@@ -121,8 +126,13 @@ public struct ExploredAtomic<Value: FixedWidthInteger> {
     public func wait(
         rule: StaticString = "", fileID: StaticString = #fileID, line: UInt = #line, until condition: (Value) -> Bool
     ) throws(Abandoned) -> Value {
+        if execution.hasStored(to: object) {
+            // The buffer may still answer, which the wait below is too late for.
+            let value = try load(rule: rule, fileID: fileID, line: line)
+            if condition(value) { return value }
+        }
         try execution.wait(
-            Access(.wait, object, rule: rule, fileID: fileID, line: line),
+            Access(.wait, object, rule: rule, drainsStores: false, fileID: fileID, line: line),
             value: { execution.words.load(word, by: thread) }, until: { condition(Value(truncatingIfNeeded: $0)) },
             "wait for \(name)")
         let value = seen(execution.words.load(word, by: thread))
@@ -130,6 +140,7 @@ public struct ExploredAtomic<Value: FixedWidthInteger> {
         return value
     }
 
-    /// The value, without a scheduling point: for final checks, and for assertions that are no part of the program.
-    public var unscheduledValue: Value { Value(truncatingIfNeeded: execution.words.load(word, by: thread)) }
+    /// The value that a load would see, without a scheduling point: for final checks, and for assertions that are no part of the
+    /// program.
+    public var unscheduledValue: Value { Value(truncatingIfNeeded: execution.value(of: word, object)) }
 }

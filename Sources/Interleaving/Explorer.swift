@@ -27,6 +27,7 @@ public enum Strategy: Sendable, Hashable {
 /// The whole exploration runs on the calling thread.
 public struct Explorer: Sendable {
     public var strategy: Strategy
+    public var model: MemoryModel
     public var budget: Budget
     /// Executions that minimising a counterexample may take; 0 leaves it as found.
     public var minimisingExecutions: Int
@@ -34,10 +35,12 @@ public struct Explorer: Sendable {
     public var stackBytes: Int
 
     public init(
-        _ strategy: Strategy = .reduced, budget: Budget = Budget(), minimisingExecutions: Int = 5_000,
+        _ strategy: Strategy = .reduced, model: MemoryModel = .sequential, budget: Budget = Budget(),
+        minimisingExecutions: Int = 5_000,
         stackBytes: Int = 256 << 10
     ) {
         self.strategy = strategy
+        self.model = model
         self.budget = budget
         self.minimisingExecutions = minimisingExecutions
         self.stackBytes = stackBytes
@@ -63,7 +66,7 @@ public struct Explorer: Sendable {
             var run = ExplorationRun(budget: budget)
             let violation = run.explore(execution, &scheduler)
             let schedule = execution.schedule
-            var result = run.result(strategy: scheduler.name, bound: scheduler.bound)
+            var result = run.result(strategy: scheduler.name, model: model, bound: scheduler.bound)
             if let violation {
                 result.verdict = .violation(
                     Minimiser(
@@ -87,7 +90,7 @@ public struct Explorer: Sendable {
         _ program: (Execution) throws -> Void, _ body: (Execution) -> Result
     ) -> Result {
         withoutActuallyEscaping(program) { program in
-            let execution = Execution(stackBytes: stackBytes)
+            let execution = Execution(stackBytes: stackBytes, model: model)
             execution.program = program
             defer { execution.program = nil }
             return body(execution)
@@ -146,10 +149,10 @@ struct ExplorationRun {
         return nil
     }
 
-    func result(strategy: String, bound: Bound?) -> Exploration {
+    func result(strategy: String, model: MemoryModel, bound: Bound?) -> Exploration {
         let bound = exceeded ?? (truncated > 0 ? .stepsPerExecution(budget.stepsPerExecution) : nil) ?? bound
         return Exploration(
-            verdict: bound.map { .notExhausted($0) } ?? .none, strategy: strategy, model: WordStore.model,
+            verdict: bound.map { .notExhausted($0) } ?? .none, strategy: strategy, model: model,
             executions: executions, prunedExecutions: pruned, truncatedExecutions: truncated, steps: steps,
             longestExecution: longest, seconds: seconds)
     }

@@ -102,8 +102,42 @@ struct HappensBefore: ~Copyable {
             threads |= bit(thread)
             lastOfThread[thread] = Int32(truncatingIfNeeded: index)
         }
+        if core.pointee.hasBuffers { return addWithBuffers(index, event, core, fresh: fresh) }
         guard fresh else { return }
         predecessorCount = conflictCount
+        if core.pointee.threads[thread].group >= 0 { addSymmetricPredecessors(index, event, core) }
+        join(index, thread, Int(event.previous))
+    }
+
+    /// The rest of adding an event, where there are store buffers.
+    @inline(never)
+    private mutating func addWithBuffers(
+        _ index: Int, _ event: Event, _ core: UnsafeMutablePointer<Core>, fresh: Bool
+    ) {
+        let thread = Int(event.thread)
+        let links = core.pointee.links.base[index]
+        if links.reader >= 0 {
+            // The load that the buffer answered, as the first one after the store that is performed now.
+            let slot = find(event.object)
+            let reader = Int(core.pointee.events.base[Int(links.reader)].thread)
+            table[slot].readers |= bit(reader)
+            reads[slot &* stride &+ reader] = links.reader
+        }
+        guard fresh else { return }
+        // A thread and its store buffer quarrel about nothing: which of the two comes first is either given or without
+        // consequence.
+        let partner = core.pointee.threads[thread].partner
+        predecessorCount = 0
+        for position in 0..<conflictCount
+        where Int32(core.pointee.events.base[Int(conflicts[position])].thread) != partner {
+            conflicts[predecessorCount] = conflicts[position]
+            predecessorCount &+= 1
+        }
+        conflictCount = predecessorCount
+        if links.after >= 0 {
+            conflicts[predecessorCount] = links.after
+            predecessorCount &+= 1
+        }
         if core.pointee.threads[thread].group >= 0 { addSymmetricPredecessors(index, event, core) }
         join(index, thread, Int(event.previous))
     }

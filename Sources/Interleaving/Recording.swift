@@ -11,7 +11,9 @@ struct Recording {
     /// Places of steps, by number.
     private var places: [Place] = []
     /// Names of the threads, by number.
-    var threads: [String] = []
+    private(set) var threads: [String] = []
+    /// Stores of each thread that went into a buffer, with their places in `steps`.
+    private var stores: [Int: [Int]] = [:]
     /// Where threads wait.
     var waiting: [Int: Place] = [:]
     var violation: Place?
@@ -22,6 +24,7 @@ struct Recording {
         steps.removeAll()
         places.removeAll()
         threads.removeAll()
+        stores.removeAll()
         waiting.removeAll()
         violation = nil
         rules.removeAll()
@@ -37,6 +40,31 @@ struct Recording {
         add(
             Step(thread: thread, label: label, rule: all.joined(separator: ", "), fileID: "", line: 0, function: ""),
             place)
+    }
+
+    /// A store into a buffer is part of the step before it.
+    mutating func addStore(_ thread: Int, _ label: String, rule: StaticString, at place: Place) {
+        add(thread, label, rule: rule, at: place)
+        stores[thread, default: []].append(steps.count - 1)
+    }
+
+    /// A store of a thread is performed: the one with this number among those that the thread has put into its buffer.
+    mutating func addPerformed(_ thread: Int, _ number: Int) {
+        let store = stores[thread]![number]
+        var step = steps[store]
+        step.label = "performs \(step.label)"
+        add(step, places[store])
+    }
+
+    func place(ofStore number: Int, _ thread: Int) -> Place { places[stores[thread]![number]] }
+
+    /// Names the threads, by number; some are no threads of the program and have no column.
+    mutating func setThreads(_ names: [String], hiding hidden: UInt64) {
+        threads = names.indices.filter { hidden & bit($0) == 0 }.map { names[$0] }
+        for number in steps.indices {
+            let thread = steps[number].thread
+            steps[number].thread -= (hidden & (bit(thread) &- 1)).nonzeroBitCount
+        }
     }
 
     /// A choice is part of a step and no step of its own.

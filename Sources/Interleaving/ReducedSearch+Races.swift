@@ -8,9 +8,21 @@ extension ReducedSearch {
         while rest != 0 {
             let thread = first(rest)
             rest &= rest &- 1
-            if core.pointee.sharesObject(event, thread) { woken |= bit(thread) }
+            if core.pointee.sharesObject(event, thread), !isIndifferent(thread, to: event, core) {
+                woken |= bit(thread)
+            }
         }
         return woken
+    }
+
+    /// Whether store buffers make the announced step of a thread independent of an event on the same object.
+    @inline(__always)
+    private func isIndifferent(_ thread: Int, to event: Event, _ core: UnsafeMutablePointer<Core>) -> Bool {
+        guard core.pointee.hasBuffers else { return false }
+        let state = core.pointee.threads + thread
+        return state.pointee.partner == Int32(event.thread)
+            || (state.pointee.kind == .read && state.pointee.furtherCount == 0 && event.kind != .global
+                && core.pointee.bufferedStore(to: state.pointee.object, by: thread) >= 0)
     }
 
     /// Looks for races between a new event and those before it.
@@ -18,10 +30,12 @@ extension ReducedSearch {
     mutating func findRaces(_ index: Int, _ event: Event, _ core: UnsafeMutablePointer<Core>) {
         let thread = Int(event.thread)
         let previous = Int(event.previous)
+        let after = core.pointee.hasBuffers ? Int(core.pointee.links.base[index].after) : -1
         for position in 0..<order.conflictCount {
             let earlier = Int(order.conflicts[position])
             let other = Int(core.pointee.events.base[earlier].thread)
             if other == thread || (previous >= 0 && order.happens(earlier, of: other, before: previous)) { continue }
+            if after >= 0, order.happens(earlier, of: other, before: after) { continue }
             var isDirect = true
             for between in 0..<order.predecessorCount {
                 let predecessor = Int(order.conflicts[between])
@@ -62,13 +76,29 @@ extension ReducedSearch {
             // No step that waits conflicts with one in `v`: those that do are ordered with `earlier`.
             let isTaken = later < core.pointee.events.count
             let arrival = Int(core.pointee.threads[laterThread].lastEvent)
-            if isTaken ? isInitial(later, present) : (arrival < 0 || isInitial(arrival, present)) {
+            if !isTaken, mustBeHeld(laterThread, node, present, core) {
+                // Its store buffer comes first.
+                if initials == 0 { node.pointee.backtrack |= node.pointee.enabled }
+            } else if isTaken ? isInitial(later, present) : (arrival < 0 || isInitial(arrival, present)) {
                 // It could not be taken where `earlier` was, and nothing in `v` changes that.
                 if node.pointee.enabled & bit(laterThread) == 0 || covered & bit(laterThread) != 0 { return }
                 initials |= bit(laterThread)
             }
         }
         add(initials, preferring: laterThread, to: node)
+    }
+
+    /// Whether a thread waits for stores that are performed by what follows a node (`present`) or not at all.
+    @inline(__always)
+    private func mustBeHeld(
+        _ thread: Int, _ node: UnsafeMutablePointer<Node>, _ present: UInt64, _ core: UnsafeMutablePointer<Core>
+    ) -> Bool {
+        let awaited = core.pointee.threads[thread].awaited
+        guard awaited >= 0 else { return false }
+        let store = core.pointee.stores.base[Int(awaited)]
+        let buffer = core.pointee.threads[Int(store.thread)].partner
+        return store.performed < 0
+            || (present & bit(Int(buffer)) != 0 && firstOfThread[Int(buffer)] <= store.performed)
     }
 
     /// Races of a step that waits on one object with writes of it while the thread waits, and could have gone on.
@@ -84,7 +114,9 @@ extension ReducedSearch {
         let arrival = Int(isTaken ? events[later].previous : state.pointee.lastEvent)
         for earlier in arrival &+ 1..<later {
             let event = events[earlier]
-            guard event.wrote, event.kind.mayDisable(kind), core.pointee.touches(event, object) else { continue }
+            guard event.wrote, event.kind.mayDisable(kind), core.pointee.touches(event, object),
+                Int32(event.thread) != state.pointee.partner
+            else { continue }
             reverse(earlier, Int(event.thread), later, waiter, core)
         }
     }
@@ -99,7 +131,9 @@ extension ReducedSearch {
         while earlier > 0 {
             earlier &-= 1
             let event = events[earlier]
-            guard event.wrote, core.pointee.touches(event, state.pointee.object) else { continue }
+            guard event.wrote, core.pointee.touches(event, state.pointee.object),
+                Int32(event.thread) != state.pointee.partner
+            else { continue }
             // Writes of one object are in order: those before are ordered before the arrival too.
             if order.happens(earlier, of: Int(event.thread), before: arrival) { return }
             guard event.kind.mayDisable(state.pointee.kind) else { continue }

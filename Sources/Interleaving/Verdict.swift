@@ -76,7 +76,7 @@ public struct Exploration: Sendable, CustomStringConvertible {
     /// How schedules were found.
     public var strategy: String
     /// The memory model that values were read in.
-    public var model: String
+    public var model: MemoryModel
     /// Executions that ran to their end, a violating one included.
     public var executions: Int
     /// Executions that the reduction cut off because all that could follow had been explored.

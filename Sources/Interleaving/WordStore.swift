@@ -1,11 +1,7 @@
-/// The memory model: sequentially consistent. A word has one value, and every access works on it at once.
+/// The words of one execution: what memory holds, and what words are called.
 ///
-/// This is the whole seam of a memory model: words name their place here, and say which thread performs which access. Another
-/// model answers the same calls from store buffers or write histories; flushing a buffer is then the step of a
-/// daemon thread.
+/// A store that waits in a buffer is not here yet; see `StoreBuffers.swift`.
 final class WordStore {
-    static let model = "sequentially consistent"
-
     private struct Word: BitwiseCopyable {
         var value: UInt64
         var object: ObjectID

@@ -40,14 +40,17 @@ public struct CheckReport: Sendable {
         }
         style.paint(.bold, &buffer) { $0.append(text: outcome.scenario, width: 49) }
         buffer.append(text: outcome.lifted.map { "without \($0)" } ?? "all rules", width: 42)
+        buffer.append(text: exploration.model.rawValue, width: 5)
         buffer.append(text: Self.verdict(of: exploration), width: 14)
         buffer.append(text: "\(exploration.executions) executions\n")
         guard withSteps else { return }
         if let counterexample = exploration.counterexample {
             let lift = outcome.lifted.map { " --lift \($0)" } ?? ""
+            let model = exploration.model == .sequential ? "" : " --model \(exploration.model.rawValue)"
             buffer.append(text: counterexample.table)
             buffer.append(
-                text: "\nreplay: pagewalk check \(outcome.scenario)\(lift) --replay \(counterexample.schedule)\n")
+                text:
+                    "\nreplay: pagewalk check \(outcome.scenario)\(lift)\(model) --replay \(counterexample.schedule)\n")
         } else if !outcome.isExpected {
             buffer.append(text: "\(exploration)\n")
         }
@@ -58,7 +61,7 @@ public struct CheckReport: Sendable {
         buffer.json { line in
             line.string("scenario", outcome.scenario)
             if let rule = outcome.lifted { line.string("lifted", rule) } else { line.null("lifted") }
-            line.string("model", exploration.model)
+            line.string("model", exploration.model.description)
             line.string("verdict", Self.verdict(of: exploration))
             line.string("expected", outcome.expectsViolation ? "violation" : "none")
             line.number("executions", exploration.executions)

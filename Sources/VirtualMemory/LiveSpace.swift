@@ -84,8 +84,7 @@ public final class LiveSpace<Format: WritableFormat, Structure: SpaceStructure>:
     /// Says that a processor uses the space from now on. Under `ReclaimPolicy.direct` its walks are waited for only then.
     @inlinable
     public func use<Memory: SharedMemory>(in memory: borrowing Memory) throws(Memory.Failure) {
-        let processor = ProcessorSet(memory.processor).rawValue
-        _ = try memory.update(words.users, clearing: 0, setting: processor, .full)
+        try Structure.addUser(ProcessorSet(memory.processor), words, memory)
     }
 
     /// The space as walkers see it now: root and depth of one moment. A snapshot to be used inside the section only.

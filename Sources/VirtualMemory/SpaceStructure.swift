@@ -31,6 +31,11 @@ public protocol SpaceStructure: Sendable {
         _ root: SpaceRoot, _ words: SpaceWords, _ memory: borrowing Memory
     ) throws(Memory.Failure)
 
+    /// Adds a processor to the users of a space. What the processor then loads of the space it loads later.
+    static func addUser<Memory: SharedMemory>(
+        _ processor: ProcessorSet, _ words: SpaceWords, _ memory: borrowing Memory
+    ) throws(Memory.Failure)
+
     /// The link by which a frame waits to be freed.
     static func deferredLink(_ descriptor: FrameDescriptor) -> Word<UInt64>
 
@@ -73,6 +78,14 @@ public enum SoundStructure: SpaceStructure {
     public static func publish<Memory: SharedMemory>(
         _ root: SpaceRoot, _ words: SpaceWords, _ memory: borrowing Memory
     ) throws(Memory.Failure) { try memory.store(root.word, to: words.root, .release) }
+
+    /// A full barrier.
+    @inlinable
+    public static func addUser<Memory: SharedMemory>(
+        _ processor: ProcessorSet, _ words: SpaceWords, _ memory: borrowing Memory
+    ) throws(Memory.Failure) {
+        _ = try memory.update(words.users, clearing: 0, setting: processor.rawValue, .full)
+    }
 
     /// A word that nothing else uses.
     @inlinable

@@ -5,7 +5,9 @@ import TableMemory
 //
 //   1. Whoever frees a table has unlinked it first: no entry that a walk starts from leads to it any more.
 //   2. It waits for those who may have read the entry before:                                        [deferTableFree]
-//      - direct: interrupts the processors that have used the space, and waits until each has taken the interrupt;
+//      - direct: interrupts the processors that have used the space, and waits until each has taken the interrupt. It looks
+//        who they are only when everybody sees that the table is unlinked; and a processor says that it uses the space
+//        before it looks at the space. Each of the two is a store before a load;                    [orderUnlinkBeforeUsers]
 //      - interrupt all: the same with every processor;
 //      - RCU: waits for a grace period.
 //   3. Only then the memory is given to somebody else.
@@ -41,6 +43,19 @@ extension SafetyRule {
     }
 }
 
+extension SafetyRule {
+    @inlinable
+    public static var orderUnlinkBeforeUsers: SafetyRule {
+        SafetyRule(
+            name: "orderUnlinkBeforeUsers",
+            demand: "That a table is unlinked is visible to all before it is looked who uses the space.",
+            history: """
+                A flush looked at the users while its store to the entry was in the store buffer, and missed a processor \
+                that had just begun to use the space and read the old entry (Linux on x86, until 4.5).
+                """)
+    }
+}
+
 /// Waits for whoever may still walk tables of a space that were unlinked.
 public struct TableReclaimer: Sendable {
     public let policy: ReclaimPolicy
@@ -62,7 +77,7 @@ public struct TableReclaimer: Sendable {
         switch policy {
         case .direct:
             // Whoever is not among the users yet reads the root later than we unlinked, or is seen here.
-            try memory.fence(.full)
+            if memory.enforces(.orderUnlinkBeforeUsers) { try memory.fence(.full) }
             try memory.interrupt(ProcessorSet(rawValue: try memory.load(users, .acquire)))
         case .interrupt: try memory.interrupt(.all)
         case .rcu: try memory.synchronize()

@@ -45,9 +45,25 @@ struct CheckTests {
         #expect(try outcome.objects().first?["verdict"]?.text == "notExhausted")
     }
 
+    @Test func `explores the model that it is asked for, and replays in it`() async throws {
+        let rule = ["table-freed-while-user-joins", "--lift", "orderUnlinkBeforeUsers"]
+        let found = try await PagewalkProgram.run(["check"] + rule + ["--model", "all", "--json"])
+        #expect(found.status == 0)
+        let runs = try found.objects()
+        #expect(runs.map { $0["model"]?.text } == ["sequentially consistent", "total store order"])
+        #expect(runs.map { $0["verdict"]?.text } == ["none", "violation"])
+        let schedule = try #require(runs.last?["replay"]?.text)
+        let again = try await PagewalkProgram.run(
+            ["check"] + rule + ["--model", "tso", "--replay", schedule])
+        #expect(again.status == 0)
+        #expect(again.output.contains("performs store"))
+        #expect(again.output.contains("--model tso --replay \(schedule)"))
+    }
+
     @Test(
         arguments: [
-            ["no-such-scenario"], ["--strategy", "clairvoyance"], ["--budget", "0"], ["--replay", "0"],
+            ["--model", "power"], ["no-such-scenario"], ["--strategy", "clairvoyance"], ["--budget", "0"],
+            ["--replay", "0"],
             ["frame-freed-while-pinned", "--replay", "sideways"], ["frame-freed-while-pinned", "--lift", "gravity"],
         ])
     func `answers bad use with one line and status 2`(_ arguments: [String]) async throws {

@@ -3,46 +3,17 @@ import Testing
 
 /// Runs a program to exhaustion and collects what `record` was given in final checks.
 func outcomes(
-    _ strategy: Strategy = .reduced, _ program: (Execution, _ record: @escaping ([Int]) -> Void) throws -> Void
+    _ explorer: Explorer = Explorer(), _ program: (Execution, _ record: @escaping ([Int]) -> Void) throws -> Void
 ) -> (seen: Set<[Int]>, result: Exploration) {
     var seen: Set<[Int]> = []
-    let result = Explorer(strategy).explore { execution in try program(execution) { seen.insert($0) } }
+    let result = explorer.explore { execution in try program(execution) { seen.insert($0) } }
     return (seen, result)
 }
 
-/// One operation of a litmus thread on words x = 0, y = 1.
-private enum Operation {
-    case store(Int, Int)
-    case load(Int)
-    case exchange(Int, Int)
-    case add(Int)
-    case compareExchange(Int, Int, Int)
-}
-
-/// Results of all loads, thread by thread, then the final words.
-private func litmus(_ threads: [[Operation]], _ strategy: Strategy = .reduced) -> (
-    seen: Set<[Int]>, result: Exploration
-) {
-    outcomes(strategy) { execution, record in
-        let words = (0..<2).map { ExploredAtomic(0, in: execution, "word", index: $0) }
-        let registers = Registers(threads.count)
-        for (index, thread) in threads.enumerated() {
-            execution.spawn {
-                for operation in thread {
-                    switch operation {
-                    case .store(let word, let value): try words[word].store(value)
-                    case .load(let word): try registers.append(words[word].load(), to: index)
-                    case .exchange(let word, let value): try registers.append(words[word].exchange(value), to: index)
-                    case .add(let word): try registers.append(words[word].add(1), to: index)
-                    case .compareExchange(let word, let expected, let desired):
-                        let (exchanged, _) = try words[word].compareExchange(expected: expected, desired: desired)
-                        registers.append(exchanged ? 1 : 0, to: index)
-                    }
-                }
-            }
-        }
-        execution.atEnd { try record(registers.values.flatMap { $0 } + words.map { try $0.load() }) }
-    }
+private func litmus(
+    _ threads: [[LitmusOperation]], _ strategy: Strategy = .reduced
+) -> (seen: Set<[Int]>, result: Exploration) {
+    LitmusProgram(words: 2, threads).explore(Explorer(strategy))
 }
 
 /// What threads keep to themselves until the end.

@@ -33,6 +33,7 @@ struct RandomProgram: CustomStringConvertible {
         case waitForSumOne(Int, Int)
         case spinUntilAtLeast(Int, Int)
         case everything
+        case fence
         case spawn([Operation])
     }
 
@@ -41,6 +42,8 @@ struct RandomProgram: CustomStringConvertible {
         case words
         case locks
         case waiting
+        /// Mostly stores and loads: what a store buffer reorders.
+        case buffers
     }
 
     var words: Int
@@ -68,7 +71,9 @@ struct RandomProgram: CustomStringConvertible {
             case .words: 9
             case .locks: 12
             case .waiting: 17
+            case .buffers: 0
             }
+        if language == .buffers { return buffered(length, words, &random) }
         while operations.count < length {
             let word = Int.random(in: 0..<words, using: &random)
             let value = Int.random(in: 1...3, using: &random)
@@ -101,14 +106,34 @@ struct RandomProgram: CustomStringConvertible {
         return operations
     }
 
+    private static func buffered(_ length: Int, _ words: Int, _ random: inout SeededRandom) -> [Operation] {
+        (0..<length).map { _ in
+            let word = Int.random(in: 0..<words, using: &random)
+            let value = Int.random(in: 1...3, using: &random)
+            switch Int.random(in: 0..<10, using: &random) {
+            case 0...3: return .store(word, value)
+            case 4...6: return .load(word)
+            case 7: return .storeLastPlusOne(word)
+            case 8: return value == 1 ? .fence : .wait(word, for: value - 1)
+            default: return value == 1 ? .exchange(word, value) : .spinUntilAtLeast(word, value - 1)
+            }
+        }
+    }
+
     var description: String {
         threads.enumerated().map { "thread \($0): \($1.map { "\($0)" }.joined(separator: ", "))" }.joined(
             separator: "\n")
     }
 
     /// All outcomes: final words, and what each thread has seen and how far it has come.
-    func explore(_ strategy: Strategy, symmetric: Bool = false) -> (seen: Set<[Int]>, result: Exploration) {
-        outcomes(strategy) { execution, record in
+    func explore(
+        _ strategy: Strategy, model: MemoryModel = .sequential, symmetric: Bool = false
+    ) -> (seen: Set<[Int]>, result: Exploration) {
+        explore(with: Explorer(strategy, model: model), symmetric: symmetric)
+    }
+
+    func explore(with explorer: Explorer, symmetric: Bool = false) -> (seen: Set<[Int]>, result: Exploration) {
+        outcomes(explorer) { execution, record in
             let words = (0..<words).map { ExploredAtomic(0, in: execution, "word", index: $0) }
             let locks = (0..<2).map { ExploredLock(in: execution, index: $0) }
             let everything = execution.newObject()
@@ -151,6 +176,7 @@ struct RandomProgram: CustomStringConvertible {
                                 see(word.unscheduledValue)
                                 execution.observe(UInt64(word.unscheduledValue))
                             }
+                        case .fence: try execution.fence()
                         case .spawn(let body): execution.spawn(daemon: true, run(body))
                         }
                     }

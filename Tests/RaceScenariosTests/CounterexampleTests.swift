@@ -68,7 +68,8 @@ struct CounterexampleTests {
             arguments: Scenario.all)
         func everyLine(_ scenario: Scenario) throws {
             for variation in scenario.variations.prefix(2) {
-                let found = try #require(scenario.explore(variation).exploration.counterexample)
+                let explorer = Explorer(model: scenario.models.last ?? .sequential)
+                let found = try #require(scenario.explore(variation, with: explorer).exploration.counterexample)
                 for step in found.steps {
                     #expect(!step.fileID.isEmpty && step.function.isEmpty, "\(step)")
                     #expect(!step.fileID.hasPrefix("ExploredMemory/") && !step.fileID.hasPrefix("TableMemory/"))

@@ -24,6 +24,10 @@ extension WrongStructure {
         _ root: SpaceRoot, _ words: SpaceWords, _ memory: borrowing Memory
     ) throws(Memory.Failure) { try SoundStructure.publish(root, words, memory) }
 
+    static func addUser<Memory: SharedMemory>(
+        _ processor: ProcessorSet, _ words: SpaceWords, _ memory: borrowing Memory
+    ) throws(Memory.Failure) { try SoundStructure.addUser(processor, words, memory) }
+
     static func deferredLink(_ descriptor: FrameDescriptor) -> Word<UInt64> { SoundStructure.deferredLink(descriptor) }
 
     static func frameWasCut<Memory: SharedMemory>(

@@ -34,6 +34,12 @@ struct Check: ParsableCommand {
             valueName: "strategy"))
     var strategy = "reduced"
 
+    @Option(
+        help: ArgumentHelp(
+            "The memory model: sc (sequential consistency), tso (total store order), all (default: what each scenario is about).",
+            valueName: "model"))
+    var model: String?
+
     @Option(help: ArgumentHelp("Run one schedule of one scenario again.", valueName: "schedule"))
     var replay: String?
 
@@ -50,14 +56,19 @@ struct Check: ParsableCommand {
             for scenario in scenarios { report.appendListing(scenario, json: jsonOptions.json, to: &buffer) }
             return StandardOutput.write(&buffer)
         }
-        let explorer = Explorer(try parsedStrategy(), budget: Budget(executions: try positive(budget), seconds: 600))
+        let models = try parsedModels()
+        var explorer = Explorer(try parsedStrategy(), budget: Budget(executions: try positive(budget), seconds: 600))
         let schedule = try parsedSchedule(scenarios)
         var unexpected = 0
         for scenario in scenarios {
-            for variation in try variations(of: scenario) {
+            let variations = try variations(of: scenario)
+            for (variation, model) in variations.flatMap({ variation in
+                (models ?? scenario.models).map { (variation, $0) }
+            }) {
+                explorer.model = model
                 let progress = Progress("exploring \(scenario.name)")
                 let outcome =
-                    schedule.map { scenario.replay($0, variation) }
+                    schedule.map { scenario.replay($0, variation, model: model) }
                     ?? scenario.explore(variation, with: explorer)
                 progress.done()
                 if !outcome.isExpected { unexpected += 1 }
@@ -93,6 +104,14 @@ struct Check: ParsableCommand {
             }
             return []
         }
+    }
+
+    /// Nil for those that each scenario is about; a schedule is one of one model.
+    private func parsedModels() throws -> [MemoryModel]? {
+        guard let model else { return replay == nil ? nil : [.sequential] }
+        if model == "all", replay == nil { return MemoryModel.allCases }
+        guard let named = MemoryModel(rawValue: model) else { throw InputError("--model \(model): no such model") }
+        return [named]
     }
 
     private func positive(_ count: Int) throws -> Int {
