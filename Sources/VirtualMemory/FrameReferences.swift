@@ -177,7 +177,18 @@ public struct FrameReferences: Sendable {
         _ count: UInt32 = 1, on head: Frame, in memory: borrowing Memory
     ) throws(Memory.Failure) {
         let before = try memory.add(0 &- count, to: map.descriptor(of: head).references, .acquireRelease)
-        if before == count { try allocator.free(head, in: memory) }
+        if before <= count { try end(before, count, of: head, in: memory) }
+    }
+
+    /// The last references are gone, and the block with them.
+    @inlinable
+    @inline(never)
+    func end<Memory: SharedMemory>(
+        _ before: UInt32, _ count: UInt32, of head: Frame, in memory: borrowing Memory
+    ) throws(Memory.Failure) {
+        if before < count { try memory.broke("more references of a frame are dropped than were taken") }
+        precondition(before == count, "more references of a frame are dropped than were taken")
+        try allocator.free(head, in: memory)
     }
 
     /// Turns `count` references into pins.

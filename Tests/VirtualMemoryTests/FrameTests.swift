@@ -112,4 +112,19 @@ struct FrameTests {
         let message = String(decoding: result?.standardErrorContent ?? [], as: UTF8.self)
         #expect(message.contains("a frame is freed twice"))
     }
+
+    @Test("Dropping more references than were taken traps")
+    func underflow() async {
+        let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+            let memory = SingleProcessorMemory()
+            memory.watchesLives = false
+            let map = FrameMap(
+                log2FrameBytes: 12, first: Frame(1), frameCount: 4, descriptors: PhysicalAddress(0x1000))
+            let references = FrameReferences(FrameAllocator(map, lock: PhysicalAddress(0x40)))
+            guard let frame = try references.allocator.allocate(in: memory) else { return }
+            try references.drop(2, on: frame, in: memory)
+        }
+        let message = String(decoding: result?.standardErrorContent ?? [], as: UTF8.self)
+        #expect(message.contains("more references of a frame are dropped than were taken"))
+    }
 }
