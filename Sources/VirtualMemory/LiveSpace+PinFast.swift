@@ -129,6 +129,22 @@ extension LiveSpace {
     public func pinFast<Section: InterruptWitness & ~Copyable>(
         _ address: VirtualAddress, for access: PageAccess, longTerm: Bool = false, in section: borrowing Section
     ) throws(Section.Failure) -> Pin? {
+        // What is not kept for long is compiled without a thought of the other.
+        if longTerm { return try pinPageForLong(address, access, in: section) }
+        return try pinPage(address, access, longTerm: false, in: section)
+    }
+
+    @inlinable
+    @inline(never)
+    func pinPageForLong<Section: InterruptWitness & ~Copyable>(
+        _ address: VirtualAddress, _ access: PageAccess, in section: borrowing Section
+    ) throws(Section.Failure) -> Pin? { try pinPage(address, access, longTerm: true, in: section) }
+
+    @inlinable
+    @inline(__always)
+    func pinPage<Section: InterruptWitness & ~Copyable>(
+        _ address: VirtualAddress, _ access: PageAccess, longTerm: Bool, in section: borrowing Section
+    ) throws(Section.Failure) -> Pin? {
         let root = try Structure.loadRoot(words, section.memory)
         if format.covers(address, topLevel: Format.fixedTopLevel ?? root.topLevel),
             let found = try leaf(of: address, cameFrom: address, root, in: section),
