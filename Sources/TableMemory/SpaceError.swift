@@ -10,6 +10,16 @@ public enum SpaceError<Failure: Error>: Error {
 
 extension SpaceError: Sendable where Failure: Sendable {}
 
+extension SpaceError {
+    /// Runs what fails as the memory does and returns why it refuses, and throws either.
+    @inlinable
+    public static func throwing(_ body: () throws(Failure) -> Refusal?) throws(SpaceError) {
+        let refusal: Refusal?
+        do throws(Failure) { refusal = try body() } catch { throw .memory(error) }
+        if let refusal { throw .refused(refusal) }
+    }
+}
+
 /// Why a live address space refuses an operation.
 public enum Refusal: Error, Hashable, Sendable {
     /// There is no frame left, or failure was injected.

@@ -196,7 +196,7 @@ public final class CachedFile<Store: BackingStore>: PageCache, @unchecked Sendab
     private func dirtyPages<Memory: SharedMemory>(_ memory: Memory) throws(Memory.Failure) -> [CachedPage] {
         var dirty: [CachedPage] = []
         for (index, frame) in pages.sorted(by: { $0.key < $1.key }) {
-            let owner = FrameOwner(rawValue: try memory.load(owner(of: frame), .acquire))
+            let owner = try references.owner(of: frame, in: memory)
             if owner.isDirty { dirty.append(CachedPage(index: index, frame: frame)) }
         }
         return dirty

@@ -71,7 +71,7 @@ public struct FrameDescriptor: Hashable, Sendable {
 
 /// What the mapping word of a table's frame says.
 public enum TableState {
-    /// Some table in the frame maps frames that are counted, so that freeing it has to look at its entries.
+    /// Some leaf table in the frame maps frames that are counted, so that freeing it has to look at its entries.
     @inlinable
     public static var mapsFrames: UInt64 { 1 }
 }

@@ -191,18 +191,12 @@ public struct FrameReferences: Sendable {
         try allocator.free(head, in: memory)
     }
 
-    /// Turns `count` references into pins.
+    /// What a frame is attached to.
     @inlinable
-    public func pin<Memory: SharedMemory>(
-        _ count: UInt32 = 1, referenced head: Frame, in memory: borrowing Memory
-    ) throws(Memory.Failure) {
-        let counts = map.descriptor(of: head)
-        let block = FrameBlock(rawValue: try memory.load(counts.block, .relaxed))
-        if block.isLarge {
-            _ = try memory.add(count, to: counts.pins, .full)
-        } else {
-            _ = try memory.add(count &* (Self.bias &- 1), to: counts.references, .full)
-        }
+    func owner<Memory: SharedMemory>(
+        of frame: Frame, in memory: borrowing Memory
+    ) throws(Memory.Failure) -> FrameOwner {
+        FrameOwner(rawValue: try memory.load(map.descriptor(of: frame).mapping, .acquire))
     }
 
     /// Drops pins and the references under them, and frees the block if those were the last.

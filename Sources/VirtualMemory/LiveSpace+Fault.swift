@@ -36,11 +36,9 @@ extension LiveSpace {
         _ address: VirtualAddress, for access: PageAccess, atMost largestLeaf: PageSize = PageSize(log2Bytes: 63),
         lock: borrowing ReadLockHeld<Memory>
     ) throws(SpaceError<Memory.Failure>) {
-        let refusal: Refusal?
-        do throws(Memory.Failure) { refusal = try fault(address, access, atMost: largestLeaf, lock) } catch {
-            throw .memory(error)
+        try SpaceError.throwing { () throws(Memory.Failure) in
+            try fault(address, access, atMost: largestLeaf, lock)
         }
-        if let refusal { throw .refused(refusal) }
     }
 
     func fault<Memory: SharedMemory>(
@@ -105,12 +103,7 @@ extension LiveSpace {
     private func answerWithoutRegion<Memory: SharedMemory>(
         _ address: VirtualAddress, _ access: PageAccess, _ lock: borrowing ReadLockHeld<Memory>
     ) throws(Memory.Failure) -> Refusal? {
-        let root = try Structure.loadRoot(words, lock.memory)
-        guard format.covers(address, topLevel: root.topLevel) else { return .notMapped(address) }
-        let found = try lock.memory.withRCUReader { (section) throws(Memory.Failure) in
-            try leaf(of: address, cameFrom: address, root, in: section)
-        }
-        guard let found else { return .notMapped(address) }
+        guard let found = try leaf(of: address, lock) else { return .notMapped(address) }
         return allows(access, found) ? nil : .accessDenied(address)
     }
 

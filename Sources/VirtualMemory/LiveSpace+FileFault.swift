@@ -52,8 +52,7 @@ extension LiveSpace {
     ) throws(Memory.Failure) -> Frame? {
         let physical = format.physical(of: entry, at: .leafTable, for: VirtualAddress(0))
         guard let frame = map.frame(of: physical) else { return nil }
-        let owner = FrameOwner(rawValue: try memory.load(map.descriptor(of: frame).mapping, .acquire))
-        return owner.number == view.file.number ? frame : nil
+        return try references.owner(of: frame, in: memory).number == view.file.number ? frame : nil
     }
 
     /// Step 2. Whoever comes back looks at the entry again: it is writable, or somebody else has changed it.
@@ -150,14 +149,11 @@ extension SpaceEditor where Memory: SharedMemory {
         for file in left where !space.regions.shows(file) { try file.detach(space, in: memory) }
     }
 
-    /// A leaf that is to be writable, or not if it maps a page of a file: a fault makes that one writable.
+    /// Whether a leaf maps a page of a file: a fault makes that one writable, and nobody else.
     @usableFromInline
-    func sparingFiles(_ leaf: Entry, _ level: Level, _ rights: Rights) throws(Memory.Failure) -> Entry {
+    func mapsPageOfFile(_ leaf: Entry, _ level: Level) throws(Memory.Failure) -> Bool {
         let physical = space.format.physical(of: leaf, at: level, for: VirtualAddress(0))
-        guard let frame = space.map.frame(of: physical) else { return leaf }
-        let owner = FrameOwner(rawValue: try memory.load(space.map.descriptor(of: frame).mapping, .acquire))
-        guard owner.number != 0 else { return leaf }
-        var change = LeafChange(space.format, level, rights.subtracting(.writes))
-        return change.changed(leaf)
+        guard let frame = space.map.frame(of: physical) else { return false }
+        return try space.references.owner(of: frame, in: memory).number != 0
     }
 }

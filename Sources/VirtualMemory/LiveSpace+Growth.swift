@@ -60,10 +60,10 @@ extension LiveSpace {
     public func grow<Memory: SharedMemory>(
         toCover range: VirtualRange, lock: borrowing ReadLockHeld<Memory>
     ) throws(SpaceError<Memory.Failure>) {
-        let outcome: Result<SpaceRoot, Refusal>
-        do throws(Memory.Failure) { outcome = try grow(toCover: range, in: lock.memory) } catch {
-            throw .memory(error)
+        let memory = lock.memory
+        try SpaceError.throwing { () throws(Memory.Failure) in
+            if case .failure(let refusal) = try grow(toCover: range, in: memory) { return refusal }
+            return nil
         }
-        if case .failure(let refusal) = outcome { throw .refused(refusal) }
     }
 }

@@ -29,11 +29,10 @@ extension LiveSpace {
             format.covers(range, topLevel: format.topLevels.upperBound)
         else { throw .refused(.invalidRange(range)) }
         var taken: [Pin] = []
-        let refusal: Refusal?
-        do throws(Memory.Failure) { refusal = try pin(range, access, longTerm, in: memory, &taken) } catch {
-            throw .memory(error)
+        let memory = copy memory
+        try SpaceError.throwing { () throws(Memory.Failure) in
+            try pin(range, access, longTerm, in: memory, &taken)
         }
-        if let refusal { throw .refused(refusal) }
         pins += taken
     }
 
@@ -68,13 +67,7 @@ extension LiveSpace {
                 }
                 if access == .read, view.sharing == .private { region = (found, view) }
             }
-            let root = try Structure.loadRoot(words, lock.memory)
-            let isCovered = format.covers(VirtualRange(first: address, last: address), topLevel: root.topLevel)
-            // The section keeps an empty leaf table; one in which a leaf is found stays anyway.
-            let found = try lock.memory.withRCUReader { (section) throws(Memory.Failure) -> FoundLeaf? in
-                isCovered ? try leaf(of: address, cameFrom: address, root, in: section) : nil
-            }
-            if let found, allows(access, found) {
+            if let found = try leaf(of: address, lock), allows(access, found) {
                 if let (region, view) = region, try pageOfFile(found.entry, view, in: lock.memory) != nil,
                     lock.memory.enforces(.unshareBeforeLongTermPin)
                 {
@@ -85,18 +78,29 @@ extension LiveSpace {
                 }
                 let end = format.last(of: found.entry, at: found.level, from: address, limit: range.last)
                 let physical = format.physical(of: found.entry, at: found.level, for: address)
-                let bytes = end.rawValue - address.rawValue
-                let pages = UInt32(truncatingIfNeeded: bytes >> UInt64(format.log2FrameBytes)) + 1
+                let pages = pageCount(address, end)
                 guard let frame = map.frame(of: physical),
                     let head = try references.takePins(pages, on: frame, in: lock.memory)
                 else { return .notPinnable(address) }
-                let last = PhysicalAddress(physical.rawValue + bytes)
-                pins.append(Pin(range: PhysicalRange(first: physical, last: last), head: head, pages: pages))
+                pins.append(makePin(physical, pages, head))
                 if end == range.last { return nil }
                 address = VirtualAddress(end.rawValue + 1)
             } else if let refusal = try fault(address, access, atMost: PageSize(log2Bytes: 63), lock) {
                 return refusal
             }
+        }
+    }
+
+    /// The leaf of an address, with the space's lock held for reading; `nil` if there is none.
+    ///
+    /// The section keeps an empty leaf table; one in which a leaf is found stays anyway.
+    func leaf<Memory: SharedMemory>(
+        of address: VirtualAddress, _ lock: borrowing ReadLockHeld<Memory>
+    ) throws(Memory.Failure) -> FoundLeaf? {
+        let root = try Structure.loadRoot(words, lock.memory)
+        guard format.covers(address, topLevel: root.topLevel) else { return nil }
+        return try lock.memory.withRCUReader { (section) throws(Memory.Failure) in
+            try leaf(of: address, cameFrom: address, root, in: section)
         }
     }
 }

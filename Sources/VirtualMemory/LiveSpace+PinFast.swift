@@ -187,10 +187,8 @@ extension LiveSpace {
             // The leaves of one table, as long as they follow one another.
             while true {
                 let end = format.last(of: found.entry, at: found.level, from: address, limit: range.last)
-                let pages =
-                    UInt32(truncatingIfNeeded: (end.rawValue &- address.rawValue) &>> UInt64(format.log2FrameBytes))
-                    &+ 1
-                guard let pin = try pin(found, address, pages, access, longTerm, in: section) else { return address }
+                guard let pin = try pin(found, address, pageCount(address, end), access, longTerm, in: section)
+                else { return address }
                 pins.append(pin)
                 if end == range.last { return nil }
                 address = VirtualAddress(end.rawValue &+ 1)
@@ -270,9 +268,20 @@ extension LiveSpace {
             try giveBack(pages, head, in: memory)
             return nil
         }
+        return makePin(physical, pages, head)
+    }
+
+    /// The pages from the first address of one to the last address of another.
+    @inlinable
+    func pageCount(_ first: VirtualAddress, _ last: VirtualAddress) -> UInt32 {
+        UInt32(truncatingIfNeeded: (last.rawValue &- first.rawValue) &>> UInt64(format.log2FrameBytes)) &+ 1
+    }
+
+    @inlinable
+    @inline(__always)
+    func makePin(_ physical: PhysicalAddress, _ pages: UInt32, _ head: Frame) -> Pin {
         let last = physical.rawValue &+ UInt64(pages) &<< UInt64(format.log2FrameBytes) &- 1
-        let range = PhysicalRange(first: physical, last: PhysicalAddress(last))
-        return Pin(range: range, head: head, pages: pages)
+        return Pin(range: PhysicalRange(first: physical, last: PhysicalAddress(last)), head: head, pages: pages)
     }
 
     /// Step 7.
@@ -281,8 +290,7 @@ extension LiveSpace {
     func mayStayPinned<Memory: SharedMemory>(
         _ head: Frame, _ access: PageAccess, _ isWritable: Bool, in memory: borrowing Memory
     ) throws(Memory.Failure) -> Bool {
-        let owner = FrameOwner(rawValue: try memory.load(map.descriptor(of: head).mapping, .acquire))
-        switch (access, owner.kind) {
+        switch (access, try references.owner(of: head, in: memory).kind) {
         case (.write, .none): if memory.enforces(.retreatWhenMappingGone) { return false }
         case (.write, .file): if memory.enforces(.checkFileMappingBeforeLongTermPin) { return false }
         case (.write, _), (.read, .anonymous): break

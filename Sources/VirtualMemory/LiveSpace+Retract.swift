@@ -82,23 +82,17 @@ extension LiveSpace {
         _ retraction: inout Retraction<Structure>, _ table: PhysicalAddress, _ level: Level, _ first: VirtualAddress,
         _ last: VirtualAddress, in memory: Memory
     ) throws(Memory.Failure) {
-        let mask = format.offsetMask(level)
-        var address = first
-        while true {
-            let end = VirtualAddress(min(address.rawValue | mask, last.rawValue))
-            let place = place(format.index(of: address, at: level), of: table)
-            let entry = try memory.load(format, place)
-            if format.shape(of: entry, at: level) == .table {
-                let below = format.table(of: entry, at: level)
-                if level > Level(1) {
-                    try retract(&retraction, below, level.below, address, end, in: memory)
-                } else if try retract(below, linkedBy: entry, at: place, of: table, address, in: memory) {
-                    retraction.count += 1
-                    try retraction.unlinked.add(below, log2Bytes: format.log2TableBytes(.leafTable), in: memory)
-                }
+        var entries = TouchedEntries(format, of: table, level, first, last)
+        while let part = entries.nextPart() {
+            let entry = try memory.load(format, part.place)
+            guard format.shape(of: entry, at: level) == .table else { continue }
+            let below = format.table(of: entry, at: level)
+            if level > Level(1) {
+                try retract(&retraction, below, level.below, part.first, part.last, in: memory)
+            } else if try retract(below, linkedBy: entry, at: part.place, of: table, part.first, in: memory) {
+                retraction.count += 1
+                try retraction.unlinked.add(below, log2Bytes: format.log2TableBytes(.leafTable), in: memory)
             }
-            if end == last { return }
-            address = VirtualAddress(end.rawValue &+ 1)
         }
     }
 

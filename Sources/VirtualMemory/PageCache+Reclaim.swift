@@ -49,7 +49,7 @@ extension PageCache {
             isFrozen = try memory.compareExchange(count, expected: 1, desired: 0, .full).isExchanged
             if !isFrozen { return false }
         }
-        if FrameOwner(rawValue: try memory.load(owner(of: frame), .acquire)).isDirty {
+        if try references.owner(of: frame, in: memory).isDirty {
             if isFrozen { try memory.store(1, to: count, .release) }
             return false
         }

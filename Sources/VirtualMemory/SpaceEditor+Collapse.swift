@@ -127,7 +127,6 @@ extension SpaceEditor where Memory: SharedMemory {
             try dropBlock(start)
             return .notCollapsible(referenced)
         }
-        if space.map.frame(of: start) != nil { try space.setMapsFrames(table, in: memory) }
         try waitBeforeReuse()
         try memory.store(leaf, format, at: place, .release)
         if isCopied { try dropPages(of: leafTable) }

@@ -116,31 +116,25 @@ extension SpaceEditor where Memory: SharedMemory {
             return try mapPages(job, table, first, last)
         }
         let format = space.format
-        let mask = format.offsetMask(level)
-        var address = first
-        while true {
-            let end = VirtualAddress(min(address.rawValue | mask, last.rawValue))
-            let place = space.place(format.index(of: address, at: level), of: table)
-            let entry = try memory.load(format, place)
+        var entries = TouchedEntries(format, of: table, level, first, last)
+        while let part = entries.nextPart() {
+            let entry = try memory.load(format, part.place)
             var below: PhysicalAddress?
             switch format.shape(of: entry, at: level) {
             case .invalid:
-                let isWhole = address.rawValue & mask == 0 && end.rawValue & mask == mask
-                if isWhole, let leaf = try leaf(job, address, level) {
-                    try setMapsFrames(job, table)
-                    try memory.store(leaf, format, at: place, .release)
+                if part.isWhole, let leaf = try leaf(job, part.first, level) {
+                    try memory.store(leaf, format, at: part.place, .release)
                 } else {
                     below = try space.newTable(level.below, in: memory)
-                    guard let below else { return MapJob.Stop(address: address, isOutOfMemory: true) }
-                    try memory.store(space.tableEntry(below, at: level), format, at: place, .release)
+                    guard let below else { return MapJob.Stop(address: part.first, isOutOfMemory: true) }
+                    try memory.store(space.tableEntry(below, at: level), format, at: part.place, .release)
                 }
             case .table: below = format.table(of: entry, at: level)
-            case .leaf, .malformed: return MapJob.Stop(address: address, isOutOfMemory: false)
+            case .leaf, .malformed: return MapJob.Stop(address: part.first, isOutOfMemory: false)
             }
-            if let below, let stop = try map(job, below, level.below, address, end) { return stop }
-            if end == last { return nil }
-            address = VirtualAddress(end.rawValue &+ 1)
+            if let below, let stop = try map(job, below, level.below, part.first, part.last) { return stop }
         }
+        return nil
     }
 
     /// The leaf that maps all that an entry at `level` covers; `nil` if it has to be smaller leaves.
@@ -190,11 +184,6 @@ extension SpaceEditor where Memory: SharedMemory {
             place &+= UInt64(truncatingIfNeeded: Format.entryBytes)
         }
     }
-
-    @inlinable
-    func setMapsFrames(_ job: MapJob, _ table: PhysicalAddress) throws(Memory.Failure) {
-        if job.countsFrames { try space.setMapsFrames(table, in: memory) }
-    }
 }
 
 /// One range that is being mapped.
@@ -233,7 +222,8 @@ struct MapJob {
 }
 
 extension LiveSpace {
-    /// Notes at a table's frame that some of its entries map frames of the map.
+    /// Notes at the frame of a leaf table that some of its entries map frames of the map. Of tables above it entries are looked
+    /// at anyway, for the tables below.
     @inlinable
     func setMapsFrames<Memory: SharedMemory>(
         _ table: PhysicalAddress, in memory: borrowing Memory

@@ -52,11 +52,10 @@ struct MoveJob {
     @inlinable
     func target(of address: VirtualAddress) -> VirtualAddress { VirtualAddress(address.rawValue &+ delta) }
 
-    /// Whether an entry can move as it is: all that it covers is in the range, and is as aligned at the target.
+    /// Whether what is as aligned as an entry covers is so at the target. If all of it is in the range, the entry can move as
+    /// it is.
     @inlinable
-    func movesWhole(_ first: VirtualAddress, _ last: VirtualAddress, _ mask: UInt64) -> Bool {
-        (first.rawValue | ~last.rawValue | delta) & mask == 0
-    }
+    func keepsAlignment(_ mask: UInt64) -> Bool { delta & mask == 0 }
 }
 
 extension SpaceEditor where Memory: SharedMemory {
@@ -116,21 +115,18 @@ extension SpaceEditor where Memory: SharedMemory {
         _ table: PhysicalAddress, _ level: Level, _ first: VirtualAddress, _ last: VirtualAddress
     ) throws(Memory.Failure) -> VirtualAddress? {
         let format = space.format
-        let mask = format.offsetMask(level)
-        var address = first
-        while true {
-            let end = VirtualAddress(min(address.rawValue | mask, last.rawValue))
-            let entry = try memory.load(format, space.place(format.index(of: address, at: level), of: table))
+        var entries = TouchedEntries(format, of: table, level, first, last)
+        while let part = entries.nextPart() {
+            let entry = try memory.load(format, part.place)
             switch format.shape(of: entry, at: level) {
             case .table where level > .leafTable:
                 let below = format.table(of: entry, at: level)
-                if let mapped = try firstMapped(below, level.below, address, end) { return mapped }
+                if let mapped = try firstMapped(below, level.below, part.first, part.last) { return mapped }
             case .invalid: break
-            default: return address
+            default: return part.first
             }
-            if end == last { return nil }
-            address = VirtualAddress(end.rawValue &+ 1)
         }
+        return nil
     }
 
     /// Step 2, for entries none of which reaches beyond the range.
@@ -143,30 +139,24 @@ extension SpaceEditor where Memory: SharedMemory {
     ) throws(Memory.Failure) -> Bool {
         let format = space.format
         let mask = format.offsetMask(level)
-        var address = first
-        while true {
-            let end = VirtualAddress(min(address.rawValue | mask, last.rawValue))
-            let place = space.place(format.index(of: address, at: level), of: table)
-            let entry = try memory.load(format, place)
+        var entries = TouchedEntries(format, of: table, level, first, last)
+        while let part = entries.nextPart() {
+            let entry = try memory.load(format, part.place)
             let shape = format.shape(of: entry, at: level)
-            if shape == .leaf || shape == .table && level > .leafTable {
-                if job.movesWhole(address, end, mask) {
-                    let found = try targetTable(&job, root, level, job.target(of: address))
-                    if found == nil { return false }
-                } else {
-                    var below = format.table(of: entry, at: level)
-                    if shape == .leaf {
-                        guard let split = try space.tableOfSplit(entry, at: level, in: memory) else { return false }
-                        try memory.store(space.tableEntry(split, at: level), format, at: place, .release)
-                        memory.count(.split)
-                        below = split
-                    }
-                    guard try prepare(&job, root, below, level.below, address, end) else { return false }
+            guard shape == .leaf || shape == .table && level > .leafTable else { continue }
+            if part.isWhole && job.keepsAlignment(mask) {
+                let found = try targetTable(&job, root, level, job.target(of: part.first))
+                if found == nil { return false }
+            } else {
+                var below = format.table(of: entry, at: level)
+                if shape == .leaf {
+                    guard let table = try split(entry, at: part.place, level) else { return false }
+                    below = table
                 }
+                guard try prepare(&job, root, below, level.below, part.first, part.last) else { return false }
             }
-            if end == last { return true }
-            address = VirtualAddress(end.rawValue &+ 1)
         }
+        return true
     }
 
     /// The table whose entries at `level` cover an address of the target. It is made if it is not there.
@@ -204,32 +194,28 @@ extension SpaceEditor where Memory: SharedMemory {
     ) throws(Memory.Failure) {
         let format = space.format
         let mask = format.offsetMask(level)
-        var address = first
-        while true {
-            let end = VirtualAddress(min(address.rawValue | mask, last.rawValue))
-            let place = space.place(format.index(of: address, at: level), of: table)
-            let entry = try memory.load(format, place)
+        var entries = TouchedEntries(format, of: table, level, first, last)
+        while let part = entries.nextPart() {
+            let entry = try memory.load(format, part.place)
+            let target = job.target(of: part.first)
             switch format.shape(of: entry, at: level) {
             case .table where level > .leafTable:
-                let target = job.target(of: address)
-                if job.movesWhole(address, end, mask) {
-                    try memory.store(format.emptyEntry(at: level), format, at: place, .release)
+                if part.isWhole && job.keepsAlignment(mask) {
+                    try memory.store(format.emptyEntry(at: level), format, at: part.place, .release)
                     job.unlinked.append((entry, level, target))
                 } else {
                     let below = format.table(of: entry, at: level)
-                    try moveEntries(&job, root, below, level.below, address, end)
-                    if (address.rawValue | ~end.rawValue) & mask == 0 {
-                        try memory.store(format.emptyEntry(at: level), format, at: place, .release)
+                    try moveEntries(&job, root, below, level.below, part.first, part.last)
+                    if part.isWhole {
+                        try memory.store(format.emptyEntry(at: level), format, at: part.place, .release)
                         try addToBatch(below, level.below)
                     }
                 }
             case .leaf:
-                try memory.store(format.emptyEntry(at: level), format, at: place, .release)
-                try setMoved(&job, root, entry, level, job.target(of: address))
+                try memory.store(format.emptyEntry(at: level), format, at: part.place, .release)
+                try setMoved(&job, root, entry, level, target)
             default: break
             }
-            if end == last { return }
-            address = VirtualAddress(end.rawValue &+ 1)
         }
     }
 

@@ -45,6 +45,7 @@ extension SpaceEditor where Memory: SharedMemory {
         let mask = format.offsetMask(level)
         let sparesFiles = space.hasRegions && !rights.isDisjoint(with: .writes)
         var change = LeafChange(format, level, rights)
+        var changeOfFiles = LeafChange(format, level, rights.subtracting(.writes))
         var place = space.place(format.index(of: first, at: level), of: table).rawValue
         var address = first
         while true {
@@ -54,8 +55,8 @@ extension SpaceEditor where Memory: SharedMemory {
             case .table where level > .leafTable:
                 try protectEntries(format.table(of: entry, at: level), level.below, address, end, rights)
             case .leaf:
-                var leaf = change.changed(entry)
-                if sparesFiles { leaf = try sparingFiles(leaf, level, rights) }
+                let isSpared = sparesFiles ? try mapsPageOfFile(entry, level) : false
+                let leaf = isSpared ? changeOfFiles.changed(entry) : change.changed(entry)
                 try memory.store(leaf, format, at: PhysicalAddress(place), .release)
             default: break
             }

@@ -27,17 +27,28 @@ extension SpaceEditor where Memory: SharedMemory {
             switch format.shape(of: entry, at: level) {
             case .table: table = format.table(of: entry, at: level)
             case .leaf:
-                guard let below = try space.tableOfSplit(entry, at: level, in: memory) else { return .outOfMemory }
-                try waitBeforeReuse()
-                try memory.store(space.tableEntry(below, at: level), format, at: place, .release)
-                noteChangedEntries()
-                memory.count(.split)
+                guard let below = try split(entry, at: place, level) else { return .outOfMemory }
                 table = below
             case .invalid, .malformed: return nil
             }
             level = level.below
         }
         return nil
+    }
+
+    /// Puts a table in the place of a large leaf.
+    ///
+    /// - Returns: The table; `nil` if there is no memory.
+    @inlinable
+    mutating func split(
+        _ leaf: Entry, at place: PhysicalAddress, _ level: Level
+    ) throws(Memory.Failure) -> PhysicalAddress? {
+        guard let below = try space.tableOfSplit(leaf, at: level, in: memory) else { return nil }
+        try waitBeforeReuse()
+        try memory.store(space.tableEntry(below, at: level), space.format, at: place, .release)
+        noteChangedEntries()
+        memory.count(.split)
+        return below
     }
 }
 

@@ -71,28 +71,23 @@ extension SpaceEditor where Memory: SharedMemory {
             return try unmapPages(table, first, last, mapsFrames: mapsFrames)
         }
         let format = space.format
-        let mask = format.offsetMask(level)
-        var address = first
-        while true {
-            let end = VirtualAddress(min(address.rawValue | mask, last.rawValue))
-            let place = space.place(format.index(of: address, at: level), of: table)
-            let entry = try memory.load(format, place)
+        var entries = TouchedEntries(format, of: table, level, first, last)
+        while let part = entries.nextPart() {
+            let entry = try memory.load(format, part.place)
             switch format.shape(of: entry, at: level) {
             case .table:
                 let below = format.table(of: entry, at: level)
-                if address.rawValue & mask == 0 && end.rawValue & mask == mask {
-                    try memory.store(format.emptyEntry(at: level), format, at: place, .release)
+                if part.isWhole {
+                    try memory.store(format.emptyEntry(at: level), format, at: part.place, .release)
                     try unlink(below, level.below)
                 } else {
-                    try unmapEntries(below, level.below, address, end)
+                    try unmapEntries(below, level.below, part.first, part.last)
                 }
             case .leaf:
-                try memory.store(format.emptyEntry(at: level), format, at: place, .release)
+                try memory.store(format.emptyEntry(at: level), format, at: part.place, .release)
                 try dropFrames(of: entry, at: level)
             case .invalid, .malformed: break
             }
-            if end == last { return }
-            address = VirtualAddress(end.rawValue &+ 1)
         }
     }
 

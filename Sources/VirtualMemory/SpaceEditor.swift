@@ -94,9 +94,8 @@ extension LiveSpace {
         in memory: borrowing Memory,
         _ body: (inout SpaceEditor<Format, Structure, Memory>) throws(Memory.Failure) -> Refusal?
     ) throws(SpaceError<Memory.Failure>) {
-        let refusal: Refusal?
-        do throws(Memory.Failure) { refusal = try edit(in: memory, body) } catch { throw .memory(error) }
-        if let refusal { throw .refused(refusal) }
+        let memory = copy memory
+        try SpaceError.throwing { () throws(Memory.Failure) in try edit(in: memory, body) }
     }
 
     /// Maps a range to contiguous memory, with the largest leaves that fit.

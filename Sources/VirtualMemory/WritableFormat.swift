@@ -72,22 +72,6 @@ extension WritableFormat {
         return max(log2Bytes, Int(truncatingIfNeeded: log2FrameBytes) &- log2Most)
     }
 
-    /// Whether a space of addresses that are sign-extended translates the whole of a range.
-    @inlinable
-    func coversSignExtended(_ range: VirtualRange, topLevel: Level) -> Bool {
-        // All bits from the highest translated one upward are equal, and the same at both ends.
-        let sign = shift(topLevel) &+ indexBits(topLevel) &- 1
-        let (first, last) = (Int64(bitPattern: range.first.rawValue), Int64(bitPattern: range.last.rawValue))
-        let (firstSign, lastSign) = (first &>> Int64(sign), last &>> Int64(sign))
-        return firstSign == lastSign && (firstSign == 0 || firstSign == -1)
-    }
-
-    @inlinable
-    func coversSignExtended(_ address: VirtualAddress, topLevel: Level) -> Bool {
-        let bits = shift(topLevel) &+ indexBits(topLevel)
-        return (address.rawValue &+ 1 &<< (bits &- 1)) &>> bits == 0
-    }
-
     @inlinable
     var pageBytes: UInt64 { 1 &<< UInt64(log2FrameBytes) }
 

@@ -1,27 +1,8 @@
 import PageTables
 
-// The lower half of a space belongs to programs, the upper half to a kernel; both share the root.
-
-extension RISCV: WritableFormat {
+extension RISCV: SignExtendedFormat {
     @inlinable
     public var log2FrameBytes: UInt8 { 12 }
-    @inlinable
-    public var topLevels: ClosedRange<Level> { Levels.topLevel...Levels.topLevel }
-
-    @inlinable
-    public func covers(_ range: VirtualRange, topLevel: Level) -> Bool {
-        coversSignExtended(range, topLevel: topLevel)
-    }
-
-    @inlinable
-    public func covers(_ address: VirtualAddress, topLevel: Level) -> Bool {
-        coversSignExtended(address, topLevel: topLevel)
-    }
-
-    @inlinable
-    public func addressSpace(root: PhysicalAddress, topLevel: Level) -> AddressSpace<Self> {
-        .signExtended(self, root: root, topLevel: topLevel, bits: shift(topLevel) &+ indexBits(topLevel))
-    }
 
     /// 44 bits of page number, from bit 10 of an entry on.
     @inlinable
