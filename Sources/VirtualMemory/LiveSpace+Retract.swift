@@ -91,7 +91,11 @@ extension LiveSpace {
                 try retract(&retraction, below, level.below, part.first, part.last, in: memory)
             } else if try retract(below, linkedBy: entry, at: part.place, of: table, part.first, in: memory) {
                 retraction.count += 1
-                try retraction.unlinked.add(below, log2Bytes: format.log2TableBytes(.leafTable), in: memory)
+                let log2Bytes = format.log2TableBytes(.leafTable)
+                if retraction.unlinked.isFull { try retraction.unlinked.free(in: memory) }
+                if try !retraction.unlinked.add(below, log2Bytes: log2Bytes, in: memory) {
+                    try retraction.unlinked.freeAtOnce(below, log2Bytes: log2Bytes, in: memory)
+                }
             }
         }
     }
@@ -114,9 +118,9 @@ extension LiveSpace {
                 }
                 guard isStill else { return false }
                 try memory.store(format.emptyEntry(at: Level(1)), format, at: place, .release)
-                let mask = format.offsetMask(Level(1))
-                let (first, last) = (address.rawValue & ~mask, address.rawValue | mask)
-                try flush(VirtualRange(first: VirtualAddress(first), last: VirtualAddress(last)), in: memory)
+                if memory.enforces(.flushBeforeFree) {
+                    try flush(format.range(of: address, at: Level(1)), in: memory)
+                }
                 return true
             }
         }

@@ -55,28 +55,35 @@ struct UnlinkedTables<Structure: SpaceStructure> {
     @inlinable
     var isEmpty: Bool { batch.isEmpty && chain == 0 }
 
+    /// Whether there is no room for another table.
+    @inlinable
+    var isFull: Bool { batch.count == Self.capacity }
+
     /// Takes a table that no entry points to any more.
+    ///
+    /// - Returns: False if there is nothing to note it in: it is to be freed at once.
+    /// - Precondition: There is room.
     @inlinable
     mutating func add<Memory: SharedMemory>(
         _ table: PhysicalAddress, log2Bytes: Int, in memory: borrowing Memory
-    ) throws(Memory.Failure) {
+    ) throws(Memory.Failure) -> Bool {
         memory.count(.tableFreed)
-        if batch.count == Self.capacity { try free(in: memory) }
-        if !batch.isEmpty {
-            batch.append((table, log2Bytes))
-        } else if try memory.allows(.batch) {
+        if batch.isEmpty {
+            guard try memory.allows(.batch) else {
+                guard reclaimer.policy == .rcu, isAlone else { return false }
+                return try link(table, log2Bytes, in: memory)
+            }
             batch.reserveCapacity(16)
-            batch.append((table, log2Bytes))
-        } else {
-            try addWithoutBatch(table, log2Bytes, in: memory)
         }
+        batch.append((table, log2Bytes))
+        return true
     }
 
+    /// Waits for the walkers of a table that `add` did not take, and frees it.
     @inlinable
-    mutating func addWithoutBatch<Memory: SharedMemory>(
-        _ table: PhysicalAddress, _ log2Bytes: Int, in memory: borrowing Memory
+    func freeAtOnce<Memory: SharedMemory>(
+        _ table: PhysicalAddress, log2Bytes: Int, in memory: borrowing Memory
     ) throws(Memory.Failure) {
-        if reclaimer.policy == .rcu, isAlone, try link(table, log2Bytes, in: memory) { return }
         if memory.enforces(.syncWhenBatchFails) { try reclaimer.wait(in: memory) }
         try tables.free(table, log2Bytes: log2Bytes, in: memory)
     }
