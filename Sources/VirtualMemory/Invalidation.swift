@@ -2,7 +2,7 @@ import PageTables
 import TableMemory
 
 // Taking translations away where somebody keeps them: processors (`VirtualProcessor`), devices and guests
-// (`TranslationObserver`). Who changes entries so that they map less, or something else:
+// (`InvalidationObserver`). Who changes entries so that they map less, or something else:
 //
 //   1. Tells the observers of the range: what they made of it is out of use when they return.   [tellObserversFirst]
 //   2. Changes the entries. Processors record uses in them at any time, so an entry that stays a leaf, or whose record
@@ -100,7 +100,7 @@ extension LiveSpace {
 final class Invalidation<Format: WritableFormat, Structure: SpaceStructure> {
     private let space: LiveSpace<Format, Structure>
     private var ranges: [VirtualRange] = []
-    private var told: [(observer: any TranslationObserver, range: VirtualRange)] = []
+    private var told: [(observer: any InvalidationObserver, range: VirtualRange)] = []
     /// Observers that are told late, by mistake.
     private var forgotten: [VirtualRange] = []
     /// Pages whose entries are cleared and that processors may still use.

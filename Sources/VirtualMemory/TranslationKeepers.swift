@@ -5,7 +5,7 @@ import TableMemory
 ///
 /// Both functions are called with the space's lock held, for reading at least, and perhaps inside an RCU section: they may take
 /// locks of their own, with which nobody waits for the space's, and must not wait for grace periods.
-public protocol TranslationObserver: AnyObject, Sendable {
+public protocol InvalidationObserver: AnyObject, Sendable {
     /// What of the space it wants to hear of.
     var range: VirtualRange { get }
 
@@ -26,7 +26,7 @@ public protocol TranslationObserver: AnyObject, Sendable {
 struct TranslationKeepers {
     /// As often as they keep translations: a thread may run several virtual processors.
     private var processors: [ProcessorNumber] = []
-    var observers: [any TranslationObserver] = []
+    var observers: [any InvalidationObserver] = []
     @usableFromInline
     private(set) var set = ProcessorSet([])
 
@@ -47,14 +47,14 @@ struct TranslationKeepers {
 extension LiveSpace {
     /// From now on an observer hears of changes.
     public func add<Memory: SharedMemory>(
-        _ observer: any TranslationObserver, in memory: borrowing Memory
+        _ observer: any InvalidationObserver, in memory: borrowing Memory
     ) throws(Memory.Failure) {
         try changeKeepers(in: memory) { $0.observers.append(observer) }
     }
 
     /// An observer hears of no change that begins from now on.
     public func remove<Memory: SharedMemory>(
-        _ observer: any TranslationObserver, in memory: borrowing Memory
+        _ observer: any InvalidationObserver, in memory: borrowing Memory
     ) throws(Memory.Failure) {
         try changeKeepers(in: memory) { $0.observers.removeAll { $0 === observer } }
     }
