@@ -19,7 +19,9 @@ struct Stress: ParsableCommand {
               pagewalk stress --arena ram.bin --operations 5000 --keep
             """)
 
-    @Option(help: ArgumentHelp("x86-64, s390x or ppc64-radix-64k.", valueName: "format"))
+    @Option(
+        help: ArgumentHelp(
+            "One of \(StressedFormat.allCases.map(\.rawValue).joined(separator: ", ")).", valueName: "format"))
     var paging = StressedFormat.x86Long.rawValue
 
     @Option(help: ArgumentHelp("Threads, 1 to \(StressPlan.threadLimit).", valueName: "threads"))
@@ -50,6 +52,9 @@ struct Stress: ParsableCommand {
             "Keep the memory in this file, which other programs can look at; its content is lost.", valueName: "file"))
     var arena: String?
 
+    @Option(help: ArgumentHelp("Lift this safety rule, to see whether that is noticed.", valueName: "rule"))
+    var lift: String?
+
     @Flag(help: "Leave everything mapped in the end, and list it; needs --arena.")
     var keep = false
 
@@ -61,11 +66,11 @@ struct Stress: ParsableCommand {
                 // Now, because a freed frame that is freed again ends the process.
                 StandardError.write(text: "pagewalk: seed \(plan.seed); to do it again: \(commandLine(plan))\n")
                 guard let arena else { return }
-                let root = "0x" + String(announcement.rootRegister, radix: 16)
+                let registers = announcement.root.others.map { "--register \($0.argument) " }.joined()
+                let root = "0x" + String(announcement.root.value, radix: 16)
                 StandardError.write(
-                    text:
-                        "pagewalk: to look at it: pagewalk dump \(arena) --raw-base 0 --paging \(paging) --root \(root)\n"
-                )
+                    text: "pagewalk: to look at it: pagewalk dump \(arena) --raw-base 0 --paging \(paging) "
+                        + "\(registers)--root \(root)\n")
             }
         } catch {
             throw InputError("\(error)")
@@ -106,6 +111,9 @@ struct Stress: ParsableCommand {
         if let seconds, !(seconds > 0 && seconds <= 1e9) {
             throw InputError("--seconds \(seconds): expected a positive number")
         }
+        if let lift, !StressPlan.hasRule(lift) {
+            throw InputError("--lift \(lift): no rule of that name that a stress comes past")
+        }
         if keep && arena == nil { throw InputError("--keep: leaves nothing without --arena") }
         plan.paging = format
         plan.reclaim = policy
@@ -116,6 +124,7 @@ struct Stress: ParsableCommand {
         plan.failsBatches = failBatches
         plan.arenaPath = arena
         plan.keepsSpace = keep
+        plan.lifted = lift
         return plan
     }
 
@@ -125,6 +134,7 @@ struct Stress: ParsableCommand {
         if let operations { line += " --operations \(operations)" }
         if let seconds = plan.seconds { line += " --seconds \(seconds)" }
         if failBatches { line += " --fail-batches" }
+        if let lift { line += " --lift \(lift)" }
         if let arena { line += " --arena \(arena)" }
         if keep { line += " --keep" }
         return line
