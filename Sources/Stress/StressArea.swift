@@ -118,10 +118,9 @@ private struct AreaPlan<Format: StressFormat> {
     }
 
     private func isFree(_ first: UInt64, _ pages: UInt64) -> Bool {
+        guard first &+ (pages << log2Page - 1) > first else { return false }
         let range = range(first, pages)
-        guard range.last > range.first, format.covers(range, topLevel: format.topLevels.upperBound) else {
-            return false
-        }
+        guard format.covers(range, topLevel: format.topLevels.upperBound) else { return false }
         return areas.allSatisfy { self.range(of: $0).intersection(range) == nil }
     }
 

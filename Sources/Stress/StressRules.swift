@@ -11,7 +11,8 @@ extension StressPlan {
             .growUnderLock, .waitBeforeRelinking, .clearBeforeCollapse, .collapseOnlyUnreferenced,
             .setHighHalfFirst, .clearLowHalfFirst, .recheckLowHalf, .waitBeforeEntryReuse,
             .markDirtyBeforeWritable, .markDirtyBeforeUnpin, .cleanBeforeProtecting, .protectBeforeCopying,
-            .unmapBeforeTruncating, .oneChangeAtATime, .freezeBeforeDirtyTest, .retreatWhenMappingGone,
+            .unmapBeforeTruncating, .oneChangeAtATime, .keepPageDuringWriteback, .orderUnlinkBeforeUsers,
+            .revalidateAfterSplit, .freezeBeforeDirtyTest, .retreatWhenMappingGone,
             .checkFileMappingBeforeLongTermPin, .unshareBeforeLongTermPin,
         ]
     }

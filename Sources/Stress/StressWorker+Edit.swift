@@ -136,6 +136,10 @@ extension StressWorker {
         case 6...9: (first, last) = likelyPages()
         default: break
         }
+        unmap(first, last)
+    }
+
+    func unmap(_ first: UInt64, _ last: UInt64) {
         let refusal = space.edit(in: memory) { editor in
             let refusal = editor.unmap(range(first, last))
             if let wrong = model.unmap(first, last, refusal) { violation("\(range(first, last)): \(wrong)") }
@@ -176,11 +180,13 @@ extension StressWorker {
         note(refusal)
     }
 
-    func fault() {
-        let address = likelyPage() + random.below(shared.pageBytes)
+    /// - Returns: Whether nothing is to be there.
+    @discardableResult
+    func fault(_ page: UInt64) -> Bool {
+        let address = page + random.below(shared.pageBytes)
         let access = anyAccess()
         let largest = random.once(in: 4) ? PageSize(log2Bytes: Int(format.shift(Level(1)))) : PageSize(log2Bytes: 63)
-        memory.withReadLock(space.words.lock) { lock in
+        return memory.withReadLock(space.words.lock) { lock in
             let result: Refusal?
             do throws(SpaceError<Never>) {
                 try space.fault(VirtualAddress(address), for: access, atMost: largest, lock: lock)
@@ -192,6 +198,7 @@ extension StressWorker {
             }
             note(result)
             judgeFault(address, access, result, lock)
+            return result == .notMapped(VirtualAddress(address))
         }
     }
 

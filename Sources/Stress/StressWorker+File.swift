@@ -23,6 +23,10 @@ extension StressWorker {
         let area = anyAreaOfFiles()
         var (first, last) = anyPages(of: area)
         if random.once(in: 2) { (first, last) = (area.first, wholeRange(area).last.rawValue) }
+        addFileRegion(area, first, last)
+    }
+
+    private func addFileRegion(_ area: StressArea, _ first: UInt64, _ last: UInt64) {
         let content = RegionContent(kind: .file, isWritable: random.below(4) > 0)
         let region = Region(
             range(first, last), fileContent(area, first), attributes(isWritable: content.isWritable))
@@ -33,6 +37,13 @@ extension StressWorker {
             return refusal
         }
         note(refusal)
+    }
+
+    /// Reads or writes a page of a file, which is shown there first if it is not.
+    func touchFile(_ address: UInt64) {
+        guard fault(address), let area = shared.areas.area(address) else { return }
+        addFileRegion(area, address & ~(shared.pageBytes - 1), wholeRange(area).last.rawValue)
+        fault(address)
     }
 
     // MARK: pages

@@ -117,11 +117,14 @@ extension StressWorker {
         let mask: UInt64 = (1 << format.shift(Level(1))) - 1
         let end = wholeRange(area).last.rawValue
         let first = (area.first &+ mask) & ~mask
-        guard area.content != .devices, first >= area.first, first | mask <= end,
-            mask >> UInt64(format.log2FrameBytes) < 1024 || random.once(in: 8)
-        else { return nil }
+        let pages = mask >> UInt64(format.log2FrameBytes) + 1
+        guard area.content != .devices, first >= area.first, first | mask <= end, area.hasFrames || pages <= 1024 else {
+            return nil
+        }
         let last = first | mask
-        switch random.below(area.hasFrames ? 3 : 1) {
+        // Very many pages are those of a device, which need no memory.
+        let isTooMuch = pages > 4096 || pages > 1024 && random.below(4) > 0
+        switch isTooMuch ? 1 : random.below(area.hasFrames ? 3 : 1) {
         case 0: prepareRegion(area, first, last)
         case 1: return prepareDevice(first, last)
         default: return prepareBlock(first, last)
@@ -191,7 +194,16 @@ extension StressWorker {
     // MARK: empty tables
 
     func retract() {
-        let whole = wholeRange(anyArea())
+        var whole = wholeRange(anyArea())
+        if random.once(in: 2) {
+            // Unmapped in two parts, so that the table stays.
+            let page = likelyPage()
+            let mask: UInt64 = (1 << format.shift(Level(1))) - 1
+            let middle = (page & ~mask) + mask / 2 + 1
+            unmap(page & ~mask, middle - 1)
+            unmap(middle, page | mask)
+            whole = range(page & ~mask, page | mask)
+        }
         memory.withReadLock(space.words.lock) { lock in
             counts.retractions += UInt64(space.reclaimEmptyTables(in: whole, lock: lock))
         }

@@ -76,11 +76,23 @@ final class StressWorker<Format: StressFormat, Memory: StressMemory> {
         self.random = random
         writes = shared.files.map { _ in [:] }
         var common = common
-        let areas = shared.areas.all.filter { $0.firstPage != nil }
-        hot = (0..<8).map { _ in
-            let area = areas[common.below(areas.count)]
-            return (area, common.below(area.pageCount))
+        hot = Self.meetingPlaces(shared.areas, &common)
+    }
+
+    /// Some pages of areas, and the same pages of files in all windows that show them.
+    private static func meetingPlaces(
+        _ areas: StressAreas<Format>, _ random: inout SplitMix64
+    ) -> [(area: StressArea, page: UInt64)] {
+        let ofFrames = areas.all.filter(\.hasFrames)
+        var places = (0..<6).map { _ in
+            let area = ofFrames[random.below(ofFrames.count)]
+            return (area: area, page: random.below(area.pageCount))
         }
+        for index in 0..<StressAreas<Format>.fileCount {
+            let page = random.below(areas.filePages)
+            places += areas.all.filter { $0.file?.index == index }.map { (area: $0, page: page) }
+        }
+        return places
     }
 
     var space: Space<Format> { shared.space }
@@ -110,30 +122,31 @@ final class StressWorker<Format: StressFormat, Memory: StressMemory> {
     }
 
     private func perform() {
-        switch random.below(120) {
+        switch random.below(130) {
         case 0..<13: named("map frames") { mapFrames() }
         case 13..<17: named("map device") { mapDevice() }
         case 17..<26: named("unmap") { unmap() }
         case 26..<31: named("protect") { protect() }
         case 31..<37: named("add region") { addRegion() }
         case 37..<39: named("replace") { replaceFrames() }
-        case 39..<51: named("fault") { fault() }
-        case 51..<65: named("pin fast") { pinFastOnePage() }
-        case 65..<73: named("pin fast range") { pinFastRange() }
-        case 73..<81: named("pin") { pinRange() }
-        case 81..<86: named("unpin") { unpinHeld() }
-        case 86..<89: named("walk and split") { walkSplitting() }
-        case 89..<94: named("translate") { translate() }
-        case 94..<96: named("summary") { summarise() }
-        case 96..<98: named("walk") { walk() }
-        case 98..<103: named("translate locked") { translateLocked() }
-        case 103..<107: named("move") { move() }
-        case 107..<109: named("collapse") { collapse() }
-        case 109..<111: named("retract") { retract() }
-        case 111..<114: named("file region") { addFileRegion() }
-        case 114..<116: named("write back") { writeBack() }
-        case 116: named("resize") { resize() }
-        case 117: named("reclaim pages") { reclaimPages() }
+        case 39..<47: named("fault") { fault(likelyPage()) }
+        case 47..<61: named("pin fast") { pinFastOnePage() }
+        case 61..<69: named("pin fast range") { pinFastRange() }
+        case 69..<77: named("pin") { pinRange() }
+        case 77..<82: named("unpin") { unpinHeld() }
+        case 82..<86: named("walk and split") { walkSplitting() }
+        case 86..<91: named("translate") { translate() }
+        case 91..<93: named("summary") { summarise() }
+        case 93..<95: named("walk") { walk() }
+        case 95..<100: named("translate locked") { translateLocked() }
+        case 100..<104: named("move") { move() }
+        case 104..<107: named("collapse") { collapse() }
+        case 107..<109: named("retract") { retract() }
+        case 109..<111: named("file region") { addFileRegion() }
+        case 111..<124: named("touch file") { touchFile(likelyPageOfFile()) }
+        case 124..<126: named("write back") { writeBack() }
+        case 126: named("resize") { resize() }
+        case 127: named("reclaim pages") { reclaimPages() }
         default: named("grow") { grow(to: anyArea()) }
         }
     }
@@ -227,6 +240,13 @@ final class StressWorker<Format: StressFormat, Memory: StressMemory> {
 
     /// The address of a page that may be mapped.
     func likelyPage() -> UInt64 { likelyPages(atMost: 1).first }
+
+    /// The address of a page of a file.
+    private func likelyPageOfFile() -> UInt64 {
+        let files = hot.filter { $0.area.file != nil }
+        let (area, page) = files[random.below(files.count)]
+        return address(random.once(in: 2) ? page : random.below(area.pageCount), of: area)
+    }
 
     func range(_ first: UInt64, _ last: UInt64) -> VirtualRange {
         VirtualRange(first: VirtualAddress(first), last: VirtualAddress(last))
