@@ -112,6 +112,10 @@ protocol StressFormatUser {
 }
 
 extension StressedFormat {
+    /// Formats in which rules can be lifted: among them entries in halves, spaces that grow, and tables that share a frame. All of
+    /// the space is compiled once more for each.
+    static let liftable: [StressedFormat] = [.x86Long, .x86PAE, .s390x]
+
     func give<User: StressFormatUser>(to user: User) throws(ArenaError) -> User.Result {
         switch self {
         case .x86Long: try user.use(X86_64.usual)
@@ -126,6 +130,16 @@ extension StressedFormat {
         case .riscvSv57: try user.use(RISCVSv57.usual)
         case .ppc64Radix4K: try user.use(PPC64Radix4K.usual)
         case .ppc64Radix64K: try user.use(PPC64Radix64K.usual)
+        }
+    }
+
+    /// - Returns: `nil` if it is none of `liftable`.
+    func giveLiftable<User: StressFormatUser>(to user: User) throws(ArenaError) -> User.Result? {
+        switch self {
+        case .x86Long: try user.use(X86_64.usual)
+        case .x86PAE: try user.use(AccessedInHalves<X86PAE>.usual)
+        case .s390x: try user.use(S390x.usual)
+        default: nil
         }
     }
 }

@@ -19,20 +19,21 @@ extension StressPlan {
     ///
     /// - Parameter announce: Is called when the first space is there and no thread runs yet.
     /// - Throws: Where the arena cannot be had.
-    /// - Precondition: There are 1 to `threadLimit` threads.
+    /// - Precondition: There are 1 to `threadLimit` threads. If a rule is lifted, `canLift` says that it can be.
     public func run(
         announcing announce: (StressAnnouncement) -> Void = { _ in }
     ) throws(ArenaError) -> StressOutcome {
         precondition(threads > 0 && threads <= Self.threadLimit, "a stress has 1 to \(Self.threadLimit) threads")
         return try withoutActuallyEscaping(announce) { announce throws(ArenaError) in
-            try paging.give(to: StressStarter(plan: self, announce: announce))
+            guard let rule = Self.rule(lifted) else {
+                return try paging.give(to: StressStarter(plan: self, announce: announce))
+            }
+            let outcome = try paging.giveLiftable(
+                to: LiftingStarter(plan: self, rule: rule, announce: announce))
+            guard let outcome else { preconditionFailure("no rule can be lifted in \(paging.rawValue)") }
+            return outcome
         }
     }
-
-    /// The rule that is lifted; `nil` if there is none of the name.
-    public static func hasRule(_ name: String) -> Bool { liftable.contains { "\($0.name)" == name } }
-
-    var liftedRule: SafetyRule? { Self.liftable.first { "\($0.name)" == lifted } }
 }
 
 /// Begins a run in the format that was chosen.
@@ -41,9 +42,19 @@ private struct StressStarter: StressFormatUser {
     let announce: (StressAnnouncement) -> Void
 
     func use<Format: StressFormat>(_ format: Format) throws(ArenaError) -> StressOutcome {
-        let run = try StressRun(plan, format)
-        guard let rule = plan.liftedRule else { return run.run(announce) { $0 } }
-        return run.run(announce) { LiftingMemory(memory: $0, lifted: rule) }
+        try StressRun(plan, format).run(announce) { $0 }
+    }
+}
+
+/// Begins a run without one of the rules.
+private struct LiftingStarter: StressFormatUser {
+    let plan: StressPlan
+    let rule: SafetyRule
+    let announce: (StressAnnouncement) -> Void
+
+    func use<Format: StressFormat>(_ format: Format) throws(ArenaError) -> StressOutcome {
+        let rule = rule
+        return try StressRun(plan, format).run(announce) { LiftingMemory(memory: $0, lifted: rule) }
     }
 }
 

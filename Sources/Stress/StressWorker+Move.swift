@@ -9,7 +9,9 @@ import VirtualMemory
 extension StressWorker {
     /// Moves pages, or all that an entry two levels above pages covers, to another window of the group.
     func move() {
-        let group = shared.areas.movable[random.below(shared.areas.movable.count)]
+        // Those of frames are the first.
+        let groups = shared.areas.movable
+        let group = groups[random.once(in: 2) ? 0 : random.below(groups.count)]
         let source = group[random.below(group.count)]
         var target = group[random.below(group.count)]
         while target.first == source.first { target = group[random.below(group.count)] }

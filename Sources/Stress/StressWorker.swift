@@ -89,7 +89,7 @@ final class StressWorker<Format: StressFormat, Memory: StressMemory> {
             return (area: area, page: random.below(area.pageCount))
         }
         for index in 0..<StressAreas<Format>.fileCount {
-            let page = random.below(areas.filePages)
+            let page = random.below(areas.filePages / 3)
             places += areas.all.filter { $0.file?.index == index }.map { (area: $0, page: page) }
         }
         return places
@@ -125,26 +125,26 @@ final class StressWorker<Format: StressFormat, Memory: StressMemory> {
         switch random.below(130) {
         case 0..<13: named("map frames") { mapFrames() }
         case 13..<17: named("map device") { mapDevice() }
-        case 17..<26: named("unmap") { unmap() }
-        case 26..<31: named("protect") { protect() }
-        case 31..<37: named("add region") { addRegion() }
-        case 37..<39: named("replace") { replaceFrames() }
-        case 39..<47: named("fault") { fault(likelyPage()) }
-        case 47..<61: named("pin fast") { pinFastOnePage() }
-        case 61..<69: named("pin fast range") { pinFastRange() }
-        case 69..<77: named("pin") { pinRange() }
-        case 77..<82: named("unpin") { unpinHeld() }
-        case 82..<86: named("walk and split") { walkSplitting() }
-        case 86..<91: named("translate") { translate() }
-        case 91..<93: named("summary") { summarise() }
-        case 93..<95: named("walk") { walk() }
-        case 95..<100: named("translate locked") { translateLocked() }
-        case 100..<104: named("move") { move() }
-        case 104..<107: named("collapse") { collapse() }
-        case 107..<109: named("retract") { retract() }
-        case 109..<111: named("file region") { addFileRegion() }
-        case 111..<124: named("touch file") { touchFile(likelyPageOfFile()) }
-        case 124..<126: named("write back") { writeBack() }
+        case 17..<25: named("unmap") { unmap() }
+        case 25..<29: named("protect") { protect() }
+        case 29..<34: named("add region") { addRegion() }
+        case 34..<36: named("replace") { replaceFrames() }
+        case 36..<42: named("fault") { fault(likelyPage()) }
+        case 42..<56: named("pin fast") { pinFastOnePage() }
+        case 56..<64: named("pin fast range") { pinFastRange() }
+        case 64..<73: named("pin") { pinRange() }
+        case 73..<78: named("unpin") { unpinHeld() }
+        case 78..<82: named("walk and split") { walkSplitting() }
+        case 82..<87: named("translate") { translate() }
+        case 87..<89: named("summary") { summarise() }
+        case 89..<91: named("walk") { walk() }
+        case 91..<94: named("translate locked") { translateLocked() }
+        case 94..<98: named("move") { move() }
+        case 98..<101: named("collapse") { collapse() }
+        case 101..<103: named("retract") { retract() }
+        case 103: named("file region") { addFileRegion() }
+        case 104..<123: named("touch file") { touchFile(likelyPageOfFile()) }
+        case 123..<126: named("write back") { writeBack() }
         case 126: named("resize") { resize() }
         case 127: named("reclaim pages") { reclaimPages() }
         default: named("grow") { grow(to: anyArea()) }
@@ -245,7 +245,7 @@ final class StressWorker<Format: StressFormat, Memory: StressMemory> {
     private func likelyPageOfFile() -> UInt64 {
         let files = hot.filter { $0.area.file != nil }
         let (area, page) = files[random.below(files.count)]
-        return address(random.once(in: 2) ? page : random.below(area.pageCount), of: area)
+        return address(random.below(4) > 0 ? page : random.below(area.pageCount), of: area)
     }
 
     func range(_ first: UInt64, _ last: UInt64) -> VirtualRange {

@@ -111,8 +111,8 @@ struct Stress: ParsableCommand {
         if let seconds, !(seconds > 0 && seconds <= 1e9) {
             throw InputError("--seconds \(seconds): expected a positive number")
         }
-        if let lift, !StressPlan.hasRule(lift) {
-            throw InputError("--lift \(lift): no rule of that name that a stress comes past")
+        if let lift, !StressPlan.canLift(lift, in: format) {
+            throw InputError("--lift \(lift): not a rule that can be lifted in \(paging)")
         }
         if keep && arena == nil { throw InputError("--keep: leaves nothing without --arena") }
         plan.paging = format
