@@ -8,14 +8,18 @@ struct Stress: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Changes a live address space with many threads, and looks for anything that is wrong.",
         discussion: """
-            Threads map, unmap, protect, fault, pin, split, walk and grow at random, in areas that they share. Every page says in \
-            its memory whose it is, and every answer is compared with a plain model. The last line of standard output is one \
-            JSON object. Status 0 if nothing was wrong, 1 if something was.
+            Threads map, unmap, protect, move, fault, pin, split, collapse, walk and grow at random, in areas that they share, \
+            take back empty tables, and write to files that are written back, truncated and extended meanwhile. Every page says \
+            in its memory whose it is, and every answer is compared with a plain model. The last line of standard output is one \
+            JSON object: the seed, the violations, and how often each thing was done (operations, mapped, pinned, longTermPins, \
+            retreats, tablesFreed, growths, splits, faults, moves, collapses, retractions, fileWrites, writebacks, truncations, \
+            extensions, pagesReclaimed). Status 0 if nothing was wrong, 1 if something was.
 
             Examples:
               pagewalk stress --seconds 10 --threads 4
               pagewalk stress --paging s390x --reclaim direct --fail-batches
               pagewalk stress --threads 1 --operations 100000 --seed 7
+              pagewalk stress --lift markDirtyBeforeWritable
               pagewalk stress --arena ram.bin --operations 5000 --keep
             """)
 
