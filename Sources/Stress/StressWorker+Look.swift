@@ -60,15 +60,20 @@ extension StressWorker {
     /// Walks an area with the lock held for reading, and splits large leaves.
     func walkSplitting() {
         let pages = likelyPages()
+        var visitor = SplittingVisitor(shared, random)
         memory.withReadLock(space.words.lock) { lock in
-            // A visitor cannot keep a witness. The pointer does not leave the closure, nor does the visitor.
-            withUnsafePointer(to: lock) { pointer in
-                var visitor = SplittingVisitor(shared, pointer, random)
-                _ = space.view(in: lock).walk(range(pages.first, pages.last), in: lock, visitor: &visitor)
-                random = visitor.random
-                if let wrong = visitor.leaves.wrong { violation(wrong) }
+            do throws(SpaceError<Never>) {
+                _ = try space.walk(range(pages.first, pages.last), lock: lock, visitor: &visitor)
+            } catch {
+                switch error {
+                case .refused(let refusal):
+                    note(refusal)
+                    if refusal != .outOfMemory { violation("\(range(pages.first, pages.last)): \(refusal)") }
+                }
             }
         }
+        random = visitor.random
+        if let wrong = visitor.leaves.wrong { violation(wrong) }
     }
 
     func translateLocked() {
@@ -78,18 +83,34 @@ extension StressWorker {
 
     /// Compares an address with the model.
     ///
-    /// - Parameter mustBeMapped: Whether a fault has just been there.
-    func compare(_ address: UInt64, mustBeMapped: Bool, _ lock: borrowing ReadLockHeld<HostMemory>) {
-        let found = space.view(in: lock).translate(VirtualAddress(address), in: lock)
-        if let wrong = shared.wrong(found, at: address, mustBeMapped: mustBeMapped) { return violation(wrong) }
-        if case .mapped(let mapping) = found, space.map.frame(of: mapping.physical) != nil {
-            let offset = address & (shared.pageBytes - 1)
-            _ = inspectPage(mapping.physical.rawValue - offset, address - offset, .read)
+    /// - Parameters:
+    ///   - mustBeMapped: Whether a fault has just been there.
+    ///   - writable: Whether that fault was for writing.
+    func compare(
+        _ address: UInt64, mustBeMapped: Bool, writable: Bool = false, _ lock: borrowing ReadLockHeld<Memory>
+    ) {
+        let found = shared.translation(of: address, lock)
+        if let wrong = shared.wrong(found, at: address, mustBeMapped: mustBeMapped, writable: writable) {
+            return violation(wrong)
         }
+        guard case .mapped(let mapping) = found, space.map.frame(of: mapping.physical) != nil else { return }
+        // A copy may take the place of a private page, whose frame is somebody else's then.
+        if shared.areas.area(address)?.file?.sharing == .private { return }
+        let offset = address & (shared.pageBytes - 1)
+        _ = inspectPage(mapping.physical.rawValue - offset, address - offset, .read, epoch: nil)
     }
 }
 
 extension StressSpace {
+    /// Where an address is, with the lock held for reading. Empty tables are taken back meanwhile, so it needs a section.
+    func translation<Memory: SharedMemory>(
+        of address: UInt64, _ lock: borrowing ReadLockHeld<Memory>
+    ) -> Translation where Memory.Failure == Never {
+        lock.memory.withRCUReader { section in
+            space.view(in: section).translate(VirtualAddress(address), in: section)
+        }
+    }
+
     /// What is wrong with memory that an address is mapped to, whatever should be there just now.
     func wrong(_ physical: PhysicalAddress, at address: UInt64, size: UInt64) -> String? {
         guard let device = areas.device(address) else { return "\(hexadecimal(address)) is mapped, and in no area" }
@@ -100,7 +121,9 @@ extension StressSpace {
     }
 
     /// Compares a translation with the model.
-    func wrong(_ found: Translation, at address: UInt64, mustBeMapped: Bool) -> String? {
+    func wrong(
+        _ found: Translation, at address: UInt64, mustBeMapped: Bool, writable: Bool = false
+    ) -> String? {
         let expected = model.expectation(address)
         switch found {
         case .mapped(let mapping):
@@ -112,7 +135,9 @@ extension StressSpace {
                 let isRight =
                     region.isDevice
                     ? mapping.physical.rawValue == areas.device(address) : space.map.frame(of: mapping.physical) != nil
-                if isRight && isWritable == region.isWritable { return nil }
+                // Who writes to a page of a file is to be heard of first.
+                let mayWait = region.kind == .file && !writable && !isWritable
+                if isRight && (isWritable == region.isWritable || mayWait) { return nil }
             case .nothing: break
             }
             return
