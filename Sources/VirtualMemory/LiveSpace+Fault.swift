@@ -8,6 +8,7 @@ import TableMemory
 //   2. Go down from the root, each entry loaded once. A table leads on. A leaf is somebody else's answer to the same fault.
 //   3. Where an entry maps nothing, make what is missing while nobody sees it: a page, or a table for a smaller one. A table
 //      is filled before it is published.                                              [initialiseTableBeforePublishing]
+//      Tables beside it may be made with it: see `LiveSpace+TableFilling`.
 //   4. Take the lock of the table that the entry is in, and look again: if the entry is not what it was, somebody else was
 //      faster; if a leaf table is not where it was, it was taken back meanwhile (`LiveSpace+Retract`). Give back what was made,
 //      and start again from the root.                    [revalidateUnderLock, revalidateTableUnderLock]
@@ -85,10 +86,8 @@ extension LiveSpace {
                     (table, level, upper) = (root.table, root.topLevel, nil)
                 }
             case .invalid:
-                guard let below = try newTable(level.below, in: memory) else { return .outOfMemory }
                 let loaded = LoadedEntry(value: entry, place: place)
-                let isMine = try replace(loaded, by: tableEntry(below, at: level), of: table, in: memory)
-                if !isMine { try freeUnseen(below, level.below, in: memory) }
+                guard try addTables(around: loaded, of: table, level, address, in: memory) else { return .outOfMemory }
             case .leaf:
                 if access.isAllowed(by: format.rights(of: entry, at: level)) { return nil }
                 guard case .file(let view) = region.content, level == .leafTable else { return .accessDenied(address) }
@@ -173,7 +172,7 @@ extension LiveSpace {
         }
     }
 
-    private func isStill<Memory: SharedMemory>(
+    func isStill<Memory: SharedMemory>(
         _ entry: LoadedEntry, in memory: Memory
     ) throws(Memory.Failure) -> Bool { try memory.load(format, entry.place) == entry.value }
 }

@@ -125,11 +125,14 @@ extension SpaceEditor where Memory: SharedMemory {
                 if part.isWhole, let leaf = try leaf(job, part.first, level) {
                     try memory.store(leaf, format, at: part.place, .release)
                 } else {
-                    below = try space.newTable(level.below, in: memory)
-                    guard let below else { return MapJob.Stop(address: part.first, isOutOfMemory: true) }
-                    try memory.store(space.tableEntry(below, at: level), format, at: part.place, .release)
+                    let isAlone = mayUseLeaf(job, level, first, last)
+                    below = try addTable(at: part.place, of: table, level, part.first, isAlone: isAlone)
+                    guard below != nil else { return MapJob.Stop(address: part.first, isOutOfMemory: true) }
                 }
-            case .table: below = format.table(of: entry, at: level)
+            case .table:
+                let existing = format.table(of: entry, at: level)
+                if part.isWhole, space.filling == .wholeFrame, try mapLeaf(job, over: existing, level, part) { break }
+                below = existing
             case .leaf, .malformed: return MapJob.Stop(address: part.first, isOutOfMemory: false)
             }
             if let below, let stop = try map(job, below, level.below, part.first, part.last) { return stop }
