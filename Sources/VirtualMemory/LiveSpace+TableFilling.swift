@@ -148,6 +148,7 @@ extension LiveSpace {
     /// again, as somebody else may have been faster.
     ///
     /// - Returns: False if there is no memory.
+    @inlinable
     func addTables<Memory: SharedMemory>(
         around entry: LoadedEntry, of table: PhysicalAddress, _ level: Level, _ address: VirtualAddress,
         in memory: Memory
