@@ -77,6 +77,9 @@ do {
     try measureTranslationsInSections(options)
     try measureSharedWords(options)
     try measureLiveSpaces(options)
+    try measureTableFillings(options)
+    try measureKernelMappings(options)
+    try measureSharedFiles(options)
     try measureDump(options)
 } catch {
     FileHandle.standardError.write(Data("benchmarks: \(error)\n".utf8))
