@@ -6,13 +6,16 @@ import VirtualMemory
 
 // Regions of anonymous memory that come, are accessed and go, in a live x86-64 space and in the address space of this process.
 //
-// Each thread has 512 regions of four pages, none of which joins its neighbour. With little contention each thread's regions are in
-// a GiB of their own; with much, those of two threads alternate, so that both are in the same leaf table nearly all the time.
+// Each thread has 128 regions of four pages, none of which joins its neighbour. They are few, so that a turn is short: on a
+// machine that does other things as well, both threads shall run from its beginning to its end in some turns.
+//
+// With little contention each thread's regions are in a GiB of their own; with much, those of two threads alternate, so that both
+// are in the same leaf table nearly all the time.
 
 private typealias LiveX86 = VirtualMemory.Space<X86_64>
 private let pageBytes: UInt64 = 4096
 private let pagesOfRegion: UInt64 = 4
-private let regionCount: UInt64 = 512
+private let regionCount: UInt64 = 128
 private let stride: UInt64 = 5 * pageBytes
 /// Where neither the kernel nor a library maps anything by itself.
 private let base: UInt64 = 0x1000_0000_0000
@@ -141,7 +144,7 @@ func measureKernelMappings(_ options: Options) throws {
     for contention in [Contention.none, .low, .high] {
         try show("map", "region", perRegion: 1, after: .nothing, contention, { $0.map($1, $2) }, { kernel_map($0) })
         try show(
-            "map and touch", "region", perRegion: pagesOfRegion, after: .nothing, contention,
+            "map and touch", "page", perRegion: pagesOfRegion, after: .nothing, contention,
             { $0.mapAndTouch($1, $2) }, { kernel_map_and_touch($0) })
         try show(
             "touch", "page", perRegion: pagesOfRegion, after: .mapped, contention, { $0.touch($1, $2) },
