@@ -119,6 +119,26 @@ extension Scenario {
                 try tables.requireTablesFree()
             }
         },
+        Scenario(
+            "leaf-over-kept-way",
+            "Does a processor go through an empty table that it keeps the way to, after a large leaf took the table's place?",
+            rules: [.flushWhenBatchFails, .lookAtFlushLog], races: ["D8"]
+        ) { execution, variation in
+            let tables = try filled(execution, variation, reclaiming: .direct, failing: [.batch])
+            try tables.mapDevice(0, 0)
+            let program = try Program(tables)
+            execution.spawn(named: "program") {
+                for page in [2, 3] {
+                    let found = try program.physical(of: page)
+                    try tables.require(found == nil || found == tables.devicePage(page), "page \(page) is elsewhere")
+                }
+            }
+            execution.spawn(named: "owner") { try tables.mapDevice(2, 3, largestLeaf: tables.anyLeaf, on: 0) }
+            execution.atEnd {
+                try tables.requireMapped([0: 0, 2: 2, 3: 3])
+                try tables.requireTablesFree()
+            }
+        },
     ]
 
     private static func filled(

@@ -3,8 +3,8 @@ import VirtualMemory
 
 // A format for exploration: the fewest entries with which a protocol can go wrong, through the very same walkers.
 //
-// An entry is 64 bits: a kind in bits 1...0, the right to write in bit 2, and an address above. Zero is malformed, so that
-// a table that nobody has filled is noticed.
+// An entry is 64 bits: a kind in bits 1...0, the right to write in bit 2, that a processor has written in bit 3, and an address
+// above. Zero is malformed, so that a table that nobody has filled is noticed.
 
 /// A format whose geometry is data.
 public struct MiniatureFormat: WritableFormat {
@@ -37,12 +37,13 @@ public struct MiniatureFormat: WritableFormat {
         static let leaf: UInt64 = 3
         static let mask: UInt64 = 3
         static let writable: UInt64 = 4
+        static let dirty: UInt64 = 8
         static let address: UInt64 = ~15
     }
 
     public static var fixedTopLevel: Level? { nil }
     public static var highestLevel: Level { Level(4) }
-    public static var notions: FormatNotions { FormatNotions(flags: [], execute: false) }
+    public static var notions: FormatNotions { FormatNotions(flags: [.dirty], execute: false) }
 
     public var byteOrder: ByteOrder { .host }
     public func shift(_ level: Level) -> UInt64 {
@@ -83,10 +84,14 @@ public struct MiniatureFormat: WritableFormat {
     }
 
     public func attributes(of leaf: Entry, at level: Level) -> EntryAttributes {
-        EntryAttributes(rights: rights(of: leaf, at: level))
+        EntryAttributes(
+            rights: rights(of: leaf, at: level), flags: leaf.rawValue & Kind.dirty != 0 ? .dirty : [])
     }
 
-    public func attributeBits(of leaf: Entry, at level: Level) -> UInt64 { leaf.rawValue & Kind.writable }
+    public func attributeBits(of leaf: Entry, at level: Level) -> UInt64 {
+        leaf.rawValue & (Kind.writable | Kind.dirty)
+    }
+    public func recordBits(at level: Level) -> UInt64 { Kind.dirty }
     public func memoryType(_ index: UInt8) -> MemoryType { .unspecified }
 
     public func canonical(_ content: EntryContent, _ attributes: EntryAttributes, at level: Level) -> UInt64 {
@@ -95,6 +100,7 @@ public struct MiniatureFormat: WritableFormat {
         case .table(let table): table.rawValue & Kind.address | Kind.table
         case .leaf(let page, _):
             page.rawValue & Kind.address | Kind.leaf | (attributes.rights.contains(.userWrite) ? Kind.writable : 0)
+                | (attributes.flags.contains(.dirty) ? Kind.dirty : 0)
         }
     }
 

@@ -223,8 +223,8 @@ extension SpaceEditor where Memory: SharedMemory {
             let leaf = try leaf(job, part.first, level)
         else { return false }
         try waitBeforeReuse()
+        try beginChange(of: VirtualRange(first: part.first, last: part.last))
         try memory.store(leaf, space.format, at: part.place, .release)
-        noteChangedEntries()
         try unlink(table, level.below)
         return true
     }
