@@ -242,6 +242,7 @@ extension LiveSpace {
 
 extension SpaceEditor {
     /// See `LiveSpace.add(_:in:)`.
+    @inlinable
     public mutating func add(_ region: Region) throws(Memory.Failure) -> Refusal? {
         let range = region.range
         let offsetMask = space.format.pageBytes &- 1
@@ -259,11 +260,21 @@ extension SpaceEditor {
             let last = view.offset &+ (range.last.rawValue &- range.first.rawValue)
             guard view.offset & offsetMask == 0, last >= view.offset else { return .invalidRange(range) }
         }
-        if let overlap = space.regions.firstOverlap(range) { return .alreadyMapped(overlap) }
+        if space.hasRegions, let overlap = firstRegion(in: range) { return .alreadyMapped(overlap) }
         if case .failure(let refusal) = try space.grow(toCover: range, in: memory) { return refusal }
+        insert(region)
+        if case .file = region.content { try attachFile(of: region) }
+        return nil
+    }
+
+    @usableFromInline
+    func insert(_ region: Region) {
         space.regions.insert(region)
         space.hasRegions = true
+    }
+
+    @usableFromInline
+    func attachFile(of region: Region) throws(Memory.Failure) {
         if let file = region.file { try file.attach(space, in: memory) }
-        return nil
     }
 }
