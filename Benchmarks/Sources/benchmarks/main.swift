@@ -77,6 +77,7 @@ do {
     try measureTranslationsInSections(options)
     try measureSharedWords(options)
     try measureLiveSpaces(options)
+    try measureProcessors(options)
     try measureTableFillings(options)
     try measureKernelMappings(options)
     try measureSharedFiles(options)
