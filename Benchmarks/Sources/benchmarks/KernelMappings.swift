@@ -12,7 +12,6 @@ import VirtualMemory
 // With little contention each thread's regions are in a GiB of their own; with much, those of two threads alternate, so that both
 // are in the same leaf table nearly all the time.
 
-private typealias LiveX86 = VirtualMemory.Space<X86_64>
 private let pageBytes: UInt64 = 4096
 private let pagesOfRegion: UInt64 = 4
 private let regionCount: UInt64 = 128

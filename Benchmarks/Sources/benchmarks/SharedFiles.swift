@@ -10,7 +10,6 @@ import VirtualMemory
 // behind the file. The kernel's file is in the temporary directory, as is that of `HostFile`: a file system in memory would not
 // have to hear of writes.
 
-private typealias LiveX86 = VirtualMemory.Space<X86_64>
 private let pageBytes: UInt64 = 4096
 private let pageCount: UInt64 = 1024
 private let base: UInt64 = 0x40_0000_0000
