@@ -168,7 +168,8 @@ extension Scenario {
             "Is what a processor writes in the large page that took the place of small ones?",
             rules: [.clearBeforeCollapse, .interruptKeepers, .lookAtFlushLog], races: ["C5"]
         ) { execution, variation in
-            let tables = try SpaceMachine<SoundStructure>(execution, variation, format: MiniatureFormat(log2FrameBytes: 4))
+            let tables = try SpaceMachine<SoundStructure>(
+                execution, variation, format: MiniatureFormat(log2FrameBytes: 4))
             for page in 0..<2 { try tables.mapNew(tables.pages(page), tag: UInt64(page)) }
             let program = try Program(tables)
             var written: UInt64 = 0
