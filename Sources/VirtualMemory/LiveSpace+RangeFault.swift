@@ -9,7 +9,7 @@ import TableMemory
 //                                                                                                     [blockTableFreeing]
 //   2. A page that is as it is wanted, or of which nothing is wanted, has its answer. Another one ends the walk.
 //   3. A page that is to be written, and whose leaf allows it but does not say that it was written, is recorded as written:
-//      a device leaves no trace of its own in entries.                                          [recordWriteBeforeDevice]
+//      a device leaves no trace of its own in entries.        [recordWriteBeforeDevice, revalidateUnderLock]
 //      For any other there is a fault. Then go on with step 1.
 //
 // An answer is final when it is there. It was true at some moment of the call, and is of use only as long as no invalidation
@@ -73,13 +73,12 @@ extension LiveSpace {
 
     /// Whoever comes back looks at the leaf again: it says so, or somebody else has changed it.
     private func recordWrite<Memory: SharedMemory>(
-        _ leaf: Entry, at position: EntryPosition, in memory: borrowing Memory
+        _ leaf: Entry, at position: EntryPosition, in memory: Memory
     ) throws(Memory.Failure) {
         var decoded = format.decode(leaf, at: position.level)
         decoded.attributes.flags.formUnion(EntryFlags([.accessed, .dirty]).intersection(Format.notions.flags))
-        _ = try memory.compareExchange(
-            expected: leaf, desired: format.encode(decoded, at: position.level), format,
-            at: place(position.index, of: position.table), .full)
+        let loaded = LoadedEntry(value: leaf, place: place(position.index, of: position.table))
+        _ = try replace(loaded, by: format.encode(decoded, at: position.level), of: position.table, in: memory)
     }
 }
 
