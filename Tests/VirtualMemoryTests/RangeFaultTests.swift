@@ -106,7 +106,9 @@ private struct MirrorGame<Format: WritableFormat> {
         space = try .make(format, references, words: layout.spaceWords(), in: memory)
         device = PlainDevice(log2PageBytes: format.log2FrameBytes)
         // Half of the pages are in one leaf table and half in the next.
-        start = 1 << format.shift(Level(1)) - UInt64(pageCount) / 2 << UInt64(format.log2FrameBytes) & (1 << format.shift(Level(1)) - 1)
+        start =
+            1 << format.shift(Level(1)) - UInt64(pageCount) / 2 << UInt64(format.log2FrameBytes)
+            & (1 << format.shift(Level(1)) - 1)
         let first = VirtualAddress(start)
         let last = VirtualAddress(start + UInt64(pageCount) << UInt64(format.log2FrameBytes) - 1)
         mirror = DeviceMirror(VirtualRange(first: first, last: last), of: device, words: layout.mirrorWords())
@@ -227,7 +229,8 @@ private struct MirrorGame<Format: WritableFormat> {
             for page in pages {
                 let found = device.table[address(page)]
                 if case .mapped(let physical) = expected.pages[page - pages.lowerBound] {
-                    require(found?.physical == physical, "page \(page) is \(String(describing: found)), not \(physical)")
+                    require(
+                        found?.physical == physical, "page \(page) is \(String(describing: found)), not \(physical)")
                 } else {
                     require(found == nil, "the device has page \(page), which is not there")
                 }
@@ -249,7 +252,8 @@ private struct MirrorGame<Format: WritableFormat> {
         } else {
             require(answer.end == .complete, "the end is \(answer.end)")
         }
-        require(answer.pages.count == expected.pages.count, "\(answer.pages.count) answers, not \(expected.pages.count)")
+        require(
+            answer.pages.count == expected.pages.count, "\(answer.pages.count) answers, not \(expected.pages.count)")
         for (number, (found, model)) in zip(answer.pages, expected.pages).enumerated() {
             let page = pages.lowerBound + number
             switch (found, model) {
