@@ -91,11 +91,7 @@ extension LiveSpace {
                 try retract(&retraction, below, level.below, part.first, part.last, in: memory)
             } else if try retract(below, linkedBy: entry, at: part.place, of: table, part.first, in: memory) {
                 retraction.count += 1
-                let log2Bytes = format.log2TableBytes(.leafTable)
-                if retraction.unlinked.isFull { try retraction.unlinked.free(in: memory) }
-                if try !retraction.unlinked.add(below, log2Bytes: log2Bytes, in: memory) {
-                    try retraction.unlinked.freeAtOnce(below, log2Bytes: log2Bytes, in: memory)
-                }
+                try retraction.unlinked.add(below, log2Bytes: format.log2TableBytes(.leafTable), in: memory)
             }
         }
     }

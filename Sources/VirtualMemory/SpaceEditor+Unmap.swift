@@ -158,14 +158,11 @@ extension SpaceEditor where Memory: SharedMemory {
     @usableFromInline
     mutating func addToBatch(_ table: PhysicalAddress, _ level: Level) throws(Memory.Failure) {
         forgetRecentTable()
-        let log2Bytes = space.format.log2TableBytes(level)
-        if unlinked.isFull {
-            if let invalidation { try invalidation.flushAndDrop(in: memory) }
-            try unlinked.free(in: memory)
+        let (memory, invalidation) = (memory, invalidation)
+        try unlinked.add(table, log2Bytes: space.format.log2TableBytes(level), in: memory) {
+            () throws(Memory.Failure) in
+            if let invalidation, memory.enforces(.flushWhenBatchFails) { try invalidation.flush(in: memory) }
         }
-        if try unlinked.add(table, log2Bytes: log2Bytes, in: memory) { return }
-        if let invalidation, memory.enforces(.flushWhenBatchFails) { try invalidation.flush(in: memory) }
-        try unlinked.freeAtOnce(table, log2Bytes: log2Bytes, in: memory)
     }
 
     /// Gives up the mappings of a leaf that is cleared.

@@ -11,14 +11,23 @@ struct TranslationBuffer: ~Copyable {
     // would be most of a hit's instructions.
     @usableFromInline
     let places: UnsafeMutablePointer<UInt64>
+    /// The half of the mode that the processor is in.
+    @usableFromInline
+    var half: UnsafeMutablePointer<UInt64>
     @usableFromInline
     let log2PageBytes: UInt64
+    /// Ones where an address is that of its page.
     @usableFromInline
-    let indexMask: UInt64
+    let pageMask: UInt64
+    /// From an address to the word of its place, as far as `wordMask` has ones.
+    @usableFromInline
+    let wordShift: UInt64
+    @usableFromInline
+    let wordMask: UInt64
 
-    /// Words of a place: a page address for reading, writing and executing, and the distance.
+    /// log2 of the words of a place: a page address for reading, writing and executing, and the distance.
     @inlinable
-    static var placeWords: UInt64 { 4 }
+    static var log2PlaceWords: UInt64 { 2 }
     /// No address of a page.
     @inlinable
     static var nothing: UInt64 { .max }
@@ -27,47 +36,50 @@ struct TranslationBuffer: ~Copyable {
     init(log2PageBytes: UInt64, log2Places: Int) {
         precondition((0...16).contains(log2Places), "a translation buffer has 1 to 65536 places")
         self.log2PageBytes = log2PageBytes
-        indexMask = 1 << UInt64(log2Places) - 1
-        let words = Int(2 * (indexMask + 1) * Self.placeWords)
-        places = .allocate(capacity: words)
-        places.initialize(repeating: Self.nothing, count: words)
+        pageMask = ~((1 << log2PageBytes) - 1)
+        wordShift = log2PageBytes - Self.log2PlaceWords
+        let words: UInt64 = 1 << (UInt64(log2Places) + Self.log2PlaceWords)
+        wordMask = (words - 1) & ~((1 << Self.log2PlaceWords) - 1)
+        places = .allocate(capacity: Int(2 * words))
+        places.initialize(repeating: Self.nothing, count: Int(2 * words))
+        half = places
     }
 
     @usableFromInline
     deinit { places.deallocate() }
 
-    @inlinable
-    @inline(__always)
-    func place(of address: UInt64, _ mode: ProcessorMode) -> UnsafeMutablePointer<UInt64> {
-        let half = mode == .user ? 0 : indexMask &+ 1
-        let number = address &>> log2PageBytes & indexMask &+ half
-        return places + Int(truncatingIfNeeded: number &* Self.placeWords)
-    }
+    /// Words of a half.
+    @usableFromInline
+    var halfWords: Int { Int(wordMask) + 1 << Self.log2PlaceWords }
+
+    mutating func enter(_ mode: ProcessorMode) { half = mode == .user ? places : places + halfWords }
 
     @inlinable
     @inline(__always)
-    func page(of address: UInt64) -> UInt64 { address & ~((1 &<< log2PageBytes) &- 1) }
+    func word(of address: UInt64) -> Int { Int(truncatingIfNeeded: address &>> wordShift & wordMask) }
 
     /// Where an address is, if the page is kept for such an access.
     @inlinable
     @inline(__always)
-    func physical(
-        of address: VirtualAddress, for access: ProcessorAccess, _ mode: ProcessorMode
-    ) -> PhysicalAddress? {
-        let place = place(of: address.rawValue, mode)
-        let page = page(of: address.rawValue)
-        guard place[access.rawValue] == page else { return nil }
+    func physical(of address: VirtualAddress, for access: ProcessorAccess) -> PhysicalAddress? {
+        let place = half + word(of: address.rawValue)
+        guard place[access.rawValue] == address.rawValue & pageMask else { return nil }
         return PhysicalAddress(address.rawValue &+ place[3])
     }
 
-    /// Keeps a page for some accesses.
-    @usableFromInline
+    /// Keeps a page for the accesses that rights allow.
+    ///
+    /// - Parameter isWritten: Whether its leaf says that it was written; else the next write has to walk, to record it.
+    @inlinable
     func keep(
-        _ address: VirtualAddress, at physical: PhysicalAddress, for accesses: [ProcessorAccess], _ mode: ProcessorMode
+        _ address: VirtualAddress, at physical: PhysicalAddress, _ rights: Rights, _ mode: ProcessorMode,
+        isWritten: Bool
     ) {
-        let place = place(of: address.rawValue, mode)
-        for word in 0..<3 { place[word] = Self.nothing }
-        for access in accesses { place[access.rawValue] = page(of: address.rawValue) }
+        let place = half + word(of: address.rawValue)
+        let page = address.rawValue & pageMask
+        place[0] = rights.contains(ProcessorAccess.read.right(mode)) ? page : Self.nothing
+        place[1] = isWritten && rights.contains(ProcessorAccess.write.right(mode)) ? page : Self.nothing
+        place[2] = rights.contains(ProcessorAccess.execute.right(mode)) ? page : Self.nothing
         place[3] = physical.rawValue &- address.rawValue
     }
 
@@ -76,14 +88,15 @@ struct TranslationBuffer: ~Copyable {
     /// - Complexity: The pages of the range, at most the places.
     @usableFromInline
     func forget(_ range: VirtualRange?) {
-        guard let range, (range.last.rawValue &- range.first.rawValue) &>> log2PageBytes < indexMask else {
-            for word in 0..<Int(2 * (indexMask + 1) * Self.placeWords) { places[word] = Self.nothing }
-            return
+        let placeCount = UInt64(halfWords) >> Self.log2PlaceWords
+        guard let range, (range.last.rawValue &- range.first.rawValue) &>> log2PageBytes < placeCount else {
+            return places.update(repeating: Self.nothing, count: 2 * halfWords)
         }
-        for page in range.first.rawValue &>> log2PageBytes...range.last.rawValue &>> log2PageBytes {
-            for mode in [ProcessorMode.user, .supervisor] {
-                let place = place(of: page &<< log2PageBytes, mode)
-                for word in 0..<3 where place[word] == page &<< log2PageBytes { place[word] = Self.nothing }
+        for number in range.first.rawValue &>> log2PageBytes...range.last.rawValue &>> log2PageBytes {
+            let page = number &<< log2PageBytes
+            for half in [places, places + halfWords] {
+                let place = half + word(of: page)
+                for word in 0..<3 where place[word] == page { place[word] = Self.nothing }
             }
         }
     }

@@ -55,35 +55,36 @@ struct UnlinkedTables<Structure: SpaceStructure> {
     @inlinable
     var isEmpty: Bool { batch.isEmpty && chain == 0 }
 
-    /// Whether there is no room for another table.
-    @inlinable
-    var isFull: Bool { batch.count == Self.capacity }
-
     /// Takes a table that no entry points to any more.
     ///
-    /// - Returns: False if there is nothing to note it in: it is to be freed at once.
-    /// - Precondition: There is room.
+    /// - Parameter prepare: Runs before tables are freed at once, for want of room.
     @inlinable
     mutating func add<Memory: SharedMemory>(
-        _ table: PhysicalAddress, log2Bytes: Int, in memory: borrowing Memory
-    ) throws(Memory.Failure) -> Bool {
+        _ table: PhysicalAddress, log2Bytes: Int, in memory: borrowing Memory,
+        beforeFreeing prepare: () throws(Memory.Failure) -> Void = {}
+    ) throws(Memory.Failure) {
         memory.count(.tableFreed)
-        if batch.isEmpty {
-            guard try memory.allows(.batch) else {
-                guard reclaimer.policy == .rcu, isAlone else { return false }
-                return try link(table, log2Bytes, in: memory)
-            }
-            batch.reserveCapacity(16)
+        if batch.count == Self.capacity {
+            try prepare()
+            try free(in: memory)
         }
-        batch.append((table, log2Bytes))
-        return true
+        if !batch.isEmpty {
+            batch.append((table, log2Bytes))
+        } else if try memory.allows(.batch) {
+            batch.reserveCapacity(16)
+            batch.append((table, log2Bytes))
+        } else {
+            try addWithoutBatch(table, log2Bytes, in: memory, beforeFreeing: prepare)
+        }
     }
 
-    /// Waits for the walkers of a table that `add` did not take, and frees it.
     @inlinable
-    func freeAtOnce<Memory: SharedMemory>(
-        _ table: PhysicalAddress, log2Bytes: Int, in memory: borrowing Memory
+    mutating func addWithoutBatch<Memory: SharedMemory>(
+        _ table: PhysicalAddress, _ log2Bytes: Int, in memory: borrowing Memory,
+        beforeFreeing prepare: () throws(Memory.Failure) -> Void
     ) throws(Memory.Failure) {
+        if reclaimer.policy == .rcu, isAlone, try link(table, log2Bytes, in: memory) { return }
+        try prepare()
         if memory.enforces(.syncWhenBatchFails) { try reclaimer.wait(in: memory) }
         try tables.free(table, log2Bytes: log2Bytes, in: memory)
     }

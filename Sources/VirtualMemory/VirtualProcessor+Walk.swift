@@ -3,39 +3,32 @@ import TableMemory
 
 extension VirtualProcessor {
     /// Step 3.
-    @usableFromInline
+    @inlinable
     @inline(never)
     mutating func walk(
         _ address: VirtualAddress, _ access: ProcessorAccess
     ) throws(Memory.Failure) -> PhysicalAddress? {
-        missCount &+= 1
+        misses &+= 1
         let format = space.format
         while true {
             guard let found = try leaf(of: address) else { return nil }
             let bits = found.pathBits & format.pathBits(of: found.entry, at: found.level)
             let rights = format.effectiveRights(format.rights(ofPath: bits))
             guard rights.contains(access.right(mode)) else { return nil }
-            let used = recording(access, found.entry, at: found.level)
-            if used != found.entry, try !record(used, found) { continue }
+            uses.prepare(for: found.entry, at: found.level, format)
+            let difference = access == .write ? uses.ofWriting : uses.ofReading
+            if difference != 0, try !record(difference, found) { continue }
             let physical = format.physical(of: found.entry, at: found.level, for: address)
-            let isWritten = recording(.write, used, at: found.level) == used
-            buffer.keep(
-                address, at: physical,
-                for: ProcessorAccess.allCases.filter {
-                    rights.contains($0.right(mode)) && ($0 != .write || isWritten)
-                }, mode)
+            let isWritten = access == .write || uses.ofWriting == 0
+            buffer.keep(address, at: physical, rights, mode, isWritten: isWritten)
             return physical
         }
     }
 
-    private struct FoundLeaf {
-        let entry: Entry
-        let place: PhysicalAddress
-        let level: Level
-        let pathBits: UInt64
-    }
-
-    private mutating func leaf(of address: VirtualAddress) throws(Memory.Failure) -> FoundLeaf? {
+    /// Goes down to the leaf of an address.
+    @inlinable
+    @inline(__always)
+    mutating func leaf(of address: VirtualAddress) throws(Memory.Failure) -> WalkedLeaf? {
         let format = space.format
         var (table, level, pathBits): (PhysicalAddress, Level, UInt64)
         if let line = tables.line(of: address) {
@@ -54,24 +47,17 @@ extension VirtualProcessor {
                 table = format.table(of: entry, at: level)
                 level = level.below
                 if level == .leafTable { tables.keep(table, of: address, pathBits: pathBits) }
-            case .leaf: return FoundLeaf(entry: entry, place: place, level: level, pathBits: pathBits)
+            case .leaf: return WalkedLeaf(entry: entry, place: place, level: level, pathBits: pathBits)
             default: return nil
             }
         }
     }
 
-    /// A leaf in which an access is recorded, as far as the format has it recorded.
-    private func recording(_ access: ProcessorAccess, _ leaf: Entry, at level: Level) -> Entry {
-        let wanted: EntryFlags = access == .write ? [.accessed, .dirty] : .accessed
-        let recorded = wanted.intersection(Format.notions.flags)
-        var decoded = space.format.decode(leaf, at: level)
-        if decoded.attributes.flags.isSuperset(of: recorded) { return leaf }
-        decoded.attributes.flags.formUnion(recorded)
-        return space.format.encode(decoded, at: level)
-    }
-
+    /// - Parameter difference: Between the leaf and the same with the use recorded.
     /// - Returns: False if the leaf was changed meanwhile.
-    private func record(_ used: Entry, _ found: FoundLeaf) throws(Memory.Failure) -> Bool {
+    @inlinable
+    func record(_ difference: UInt64, _ found: WalkedLeaf) throws(Memory.Failure) -> Bool {
+        let used = Entry(found.entry.rawValue ^ difference)
         if memory.enforces(.recordUseAtomically) {
             return try memory.compareExchange(
                 expected: found.entry, desired: used, space.format, at: found.place, .full
@@ -79,6 +65,70 @@ extension VirtualProcessor {
         }
         try memory.store(used, space.format, at: found.place, .release)
         return true
+    }
+}
+
+/// A leaf that a processor has walked to.
+@usableFromInline
+struct WalkedLeaf {
+    @usableFromInline
+    let entry: Entry
+    @usableFromInline
+    let place: PhysicalAddress
+    @usableFromInline
+    let level: Level
+    /// What decides the rights of the entries above.
+    @usableFromInline
+    let pathBits: UInt64
+
+    @inlinable
+    init(entry: Entry, place: PhysicalAddress, level: Level, pathBits: UInt64) {
+        self.entry = entry
+        self.place = place
+        self.level = level
+        self.pathBits = pathBits
+    }
+}
+
+/// What recording a use changes in a leaf: the same for all leaves with the same attributes, as neighbours mostly have.
+@usableFromInline
+struct UseRecords {
+    /// Of the leaf that was asked about last; `nil` before the first.
+    @usableFromInline
+    var level: Level?
+    @usableFromInline
+    var attributeBits: UInt64 = 0
+    /// Zero if the leaf says already that it was used.
+    @usableFromInline
+    var ofReading: UInt64 = 0
+    /// Zero if the leaf says already that it was written.
+    @usableFromInline
+    var ofWriting: UInt64 = 0
+
+    @inlinable
+    init() {}
+
+    @inlinable
+    mutating func prepare<Format: WritableFormat>(for leaf: Entry, at level: Level, _ format: Format) {
+        let bits = format.attributeBits(of: leaf, at: level)
+        if self.level != level || bits != attributeBits { compute(leaf, bits, level, format) }
+    }
+
+    @usableFromInline
+    @inline(never)
+    mutating func compute<Format: WritableFormat>(_ leaf: Entry, _ bits: UInt64, _ level: Level, _ format: Format) {
+        (self.level, attributeBits) = (level, bits)
+        let decoded = format.decode(leaf, at: level)
+        func difference(_ flags: EntryFlags) -> UInt64 {
+            // What the format does not record is not recorded.
+            let recorded = flags.intersection(Format.notions.flags)
+            if decoded.attributes.flags.isSuperset(of: recorded) { return 0 }
+            var used = decoded
+            used.attributes.flags.formUnion(recorded)
+            return format.encode(used, at: level).rawValue ^ leaf.rawValue
+        }
+        ofReading = difference(.accessed)
+        ofWriting = difference([.accessed, .dirty])
     }
 }
 

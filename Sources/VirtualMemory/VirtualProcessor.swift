@@ -27,16 +27,23 @@ extension SafetyRule {
 public struct VirtualProcessor<Format: WritableFormat, Structure: SpaceStructure, Memory: SharedMemory>: ~Copyable {
     public let space: LiveSpace<Format, Structure>
     public let memory: Memory
-    public var mode: ProcessorMode
+    /// What it keeps for the other mode stays.
+    public var mode: ProcessorMode {
+        didSet { buffer.enter(mode) }
+    }
     @usableFromInline
-    let buffer: TranslationBuffer
+    var buffer: TranslationBuffer
     @usableFromInline
     var tables: TableCache
+    @usableFromInline
+    var uses = UseRecords()
     /// Of the flush log.
     @usableFromInline
     var known: UInt64 = 0
     /// How often the tables were walked.
-    public internal(set) var missCount: UInt64 = 0
+    public var missCount: UInt64 { misses }
+    @usableFromInline
+    var misses: UInt64 = 0
 
     /// - Parameters:
     ///   - log2Pages: log2 of how many pages it keeps translations of, for each mode; 0 ... 16.
@@ -52,6 +59,7 @@ public struct VirtualProcessor<Format: WritableFormat, Structure: SpaceStructure
         self.mode = mode
         buffer = TranslationBuffer(log2PageBytes: UInt64(space.format.log2FrameBytes), log2Places: log2Pages)
         tables = TableCache(shift: space.format.shift(Level(1)), log2Lines: log2Tables)
+        buffer.enter(mode)
         try space.use(in: memory)
         try space.addKeeper(in: memory)
         known = try memory.load(space.words.flushLog.number, .acquire)
@@ -103,7 +111,7 @@ public struct VirtualProcessor<Format: WritableFormat, Structure: SpaceStructure
     public mutating func physical(
         of address: VirtualAddress, for access: ProcessorAccess, in section: borrowing TranslationSection<Memory>
     ) throws(Memory.Failure) -> PhysicalAddress? {
-        if let physical = buffer.physical(of: address, for: access, mode) { return physical }
+        if let physical = buffer.physical(of: address, for: access) { return physical }
         return try walk(address, access)
     }
 }

@@ -7,23 +7,23 @@ import VirtualMemory
 
 // A live x86-64 space of one thread, with all its safety, against the least that C can do on the same kind of tree.
 
-private typealias LiveX86 = VirtualMemory.Space<X86_64>
+typealias LiveX86 = VirtualMemory.Space<X86_64>
 private let pageBytes: UInt64 = 4096
 /// 1 GiB of pages, at addresses of which one entry of level 2 covers all.
 private let pageCount: UInt64 = 1 << 18
-private let base: UInt64 = 0x40_0000_0000
+let liveBase: UInt64 = 0x40_0000_0000
 /// Behind the arena: memory of a device, which is not counted.
 private let device = PhysicalAddress(1 << 40)
 private let smallest = PageSize(log2Bytes: 12)
 
 private func range(_ page: UInt64, _ count: UInt64) -> VirtualRange {
     VirtualRange(
-        first: VirtualAddress(base &+ page &* pageBytes),
-        last: VirtualAddress(base &+ (page &+ count) &* pageBytes &- 1))
+        first: VirtualAddress(liveBase &+ page &* pageBytes),
+        last: VirtualAddress(liveBase &+ (page &+ count) &* pageBytes &- 1))
 }
 
 /// A space, its memory, and the same in C.
-private final class Machine {
+final class LiveMachine {
     let memory: HostMemory
     let space: LiveX86
     let references: FrameReferences
@@ -65,11 +65,11 @@ private final class Machine {
 
     func clear() {
         space.edit(in: memory) { _ = $0.unmap(range(0, pageCount)) }
-        if arena.load(fromByteOffset: 4096 + Int(base >> 39 & 511) * 8, as: UInt64.self) & 1 != 0 {
-            let entry = Int(base >> 30 & 511) * 8
-            let upper = arena.load(fromByteOffset: 4096 + Int(base >> 39 & 511) * 8, as: UInt64.self) & ~4095
+        if arena.load(fromByteOffset: 4096 + Int(liveBase >> 39 & 511) * 8, as: UInt64.self) & 1 != 0 {
+            let entry = Int(liveBase >> 30 & 511) * 8
+            let upper = arena.load(fromByteOffset: 4096 + Int(liveBase >> 39 & 511) * 8, as: UInt64.self) & ~4095
             if arena.load(fromByteOffset: Int(upper) + entry, as: UInt64.self) & 1 != 0 {
-                _ = space_unmap_subtree(reference, base)
+                _ = space_unmap_subtree(reference, liveBase)
             }
         }
     }
@@ -77,7 +77,7 @@ private final class Machine {
     func fill() {
         clear()
         space.edit(in: memory) { _ = $0.map(range(0, pageCount), to: device, writable, largestLeaf: smallest) }
-        _ = space_map_range(reference, base, device.rawValue, pageCount)
+        _ = space_map_range(reference, liveBase, device.rawValue, pageCount)
     }
 
     /// Maps frames one by one, each of which a C counter stands for.
@@ -90,7 +90,7 @@ private final class Machine {
             let physical = references.map.address(of: frame)
             try space.map(range(page, 1), to: physical, writable, in: memory)
             references.drop(on: frame, in: memory)
-            _ = space_map_range(reference, base + page * pageBytes, physical.rawValue, 1)
+            _ = space_map_range(reference, liveBase + page * pageBytes, physical.rawValue, 1)
         }
         reference.pointee.firstFrame = UInt64(references.map.first.number)
     }
@@ -101,13 +101,13 @@ private final class Machine {
         guard let head = references.allocator.allocate(FrameOrder(9), in: memory) else { fatalError("too few frames") }
         try space.map(range(0, 512), to: references.map.address(of: head), writable, in: memory)
         references.drop(on: head, in: memory)
-        _ = space_map_range(reference, base, references.map.address(of: head).rawValue, 512)
+        _ = space_map_range(reference, liveBase, references.map.address(of: head).rawValue, 512)
         reference.pointee.firstFrame = UInt64(references.map.first.number)
     }
 }
 
 @inline(never)
-private func mapPages(_ machine: Machine) -> UInt64 {
+private func mapPages(_ machine: LiveMachine) -> UInt64 {
     let (memory, space, writable) = (machine.memory, machine.space, machine.writable)
     var mapped: UInt64 = 0
     space.edit(in: memory) { editor in
@@ -120,7 +120,7 @@ private func mapPages(_ machine: Machine) -> UInt64 {
 }
 
 @inline(never)
-private func mapRange(_ machine: Machine) -> UInt64 {
+private func mapRange(_ machine: LiveMachine) -> UInt64 {
     machine.space.edit(in: machine.memory) { editor in
         let refusal = editor.map(range(0, pageCount), to: device, machine.writable, largestLeaf: smallest)
         return refusal == nil ? pageCount : 0
@@ -128,7 +128,7 @@ private func mapRange(_ machine: Machine) -> UInt64 {
 }
 
 @inline(never)
-private func unmapPages(_ machine: Machine) -> UInt64 {
+private func unmapPages(_ machine: LiveMachine) -> UInt64 {
     var unmapped: UInt64 = 0
     machine.space.edit(in: machine.memory) { editor in
         for page in 0..<pageCount where editor.unmap(range(page, 1)) == nil { unmapped &+= 1 }
@@ -138,7 +138,7 @@ private func unmapPages(_ machine: Machine) -> UInt64 {
 
 /// All but one page of each table, so that no table goes.
 @inline(never)
-private func unmapRanges(_ machine: Machine) -> UInt64 {
+private func unmapRanges(_ machine: LiveMachine) -> UInt64 {
     var unmapped: UInt64 = 0
     machine.space.edit(in: machine.memory) { editor in
         for table in 0..<(pageCount / 512) where editor.unmap(range(table * 512, 511)) == nil { unmapped &+= 511 }
@@ -146,21 +146,21 @@ private func unmapRanges(_ machine: Machine) -> UInt64 {
     return unmapped
 }
 
-private func unmapRangesInC(_ machine: Machine) -> UInt64 {
+private func unmapRangesInC(_ machine: LiveMachine) -> UInt64 {
     var unmapped: UInt64 = 0
     for table in 0..<(pageCount / 512) {
-        unmapped &+= space_unmap_range(machine.reference, base + table * 512 * pageBytes, 511)
+        unmapped &+= space_unmap_range(machine.reference, liveBase + table * 512 * pageBytes, 511)
     }
     return unmapped
 }
 
 @inline(never)
-private func unmapSubtree(_ machine: Machine) -> UInt64 {
+private func unmapSubtree(_ machine: LiveMachine) -> UInt64 {
     machine.space.edit(in: machine.memory) { $0.unmap(range(0, pageCount)) } == nil ? 513 : 0
 }
 
 @inline(never)
-private func protectRange(_ machine: Machine) -> UInt64 {
+private func protectRange(_ machine: LiveMachine) -> UInt64 {
     let rights = machine.space.format.attributes(.read).rights
     let refusal = machine.space.edit(in: machine.memory) { $0.protect(range(0, pageCount), rights) }
     return refusal == nil ? pageCount : 0
@@ -175,13 +175,13 @@ private func translateOne(
 }
 
 @inline(never)
-private func translateAll(_ machine: Machine) -> UInt64 {
+private func translateAll(_ machine: LiveMachine) -> UInt64 {
     let space = machine.space
     return machine.memory.withInterruptsBlocked { section in
         let view = space.view(in: section)
         var sum: UInt64 = 0
         for page in 0..<pageCount {
-            sum &+= translateOne(VirtualAddress(base &+ page &* pageBytes), view, section)
+            sum &+= translateOne(VirtualAddress(liveBase &+ page &* pageBytes), view, section)
         }
         return sum
     }
@@ -193,28 +193,28 @@ private func pinOne(_ address: VirtualAddress, _ space: LiveX86, _ memory: HostM
 }
 
 @inline(never)
-private func pinPages(_ machine: Machine, _ count: UInt64) -> UInt64 {
+private func pinPages(_ machine: LiveMachine, _ count: UInt64) -> UInt64 {
     let (space, memory) = (machine.space, machine.memory)
     var sum: UInt64 = 0
     for page in 0..<count {
-        guard let pin = pinOne(VirtualAddress(base &+ page &* pageBytes), space, memory) else { return 0 }
+        guard let pin = pinOne(VirtualAddress(liveBase &+ page &* pageBytes), space, memory) else { return 0 }
         sum &+= pin.range.first.rawValue
     }
     return sum
 }
 
 /// Gives back what `pinPages` has pinned: each page once.
-private func unpinPages(_ machine: Machine, _ count: UInt64) {
+private func unpinPages(_ machine: LiveMachine, _ count: UInt64) {
     let (space, memory) = (machine.space, machine.memory)
     for page in 0..<count {
-        guard let pin = pinOne(VirtualAddress(base &+ page &* pageBytes), space, memory) else { return }
+        guard let pin = pinOne(VirtualAddress(liveBase &+ page &* pageBytes), space, memory) else { return }
         space.unpin(pin, in: memory)
         if space.references.mayBePinned(pin.head, in: memory) { space.unpin(pin, in: memory) }
     }
 }
 
 @inline(never)
-private func pinRuns(_ machine: Machine, _ count: UInt64, _ run: UInt64) -> UInt64 {
+private func pinRuns(_ machine: LiveMachine, _ count: UInt64, _ run: UInt64) -> UInt64 {
     let (space, memory) = (machine.space, machine.memory)
     var sum: UInt64 = 0
     var pins: [Pin] = []
@@ -239,7 +239,7 @@ private func pinRuns(_ machine: Machine, _ count: UInt64, _ run: UInt64) -> UInt
 }
 
 func measureLiveSpaces(_ options: Options) throws {
-    let machine = try Machine()
+    let machine = try LiveMachine()
     let reference = machine.reference
     func show(
         _ name: String, _ unit: String, _ count: UInt64, before prepare: @escaping () throws -> Void,
@@ -251,39 +251,39 @@ func measureLiveSpaces(_ options: Options) throws {
     }
     let (clear, fill) = ({ machine.clear() }, { machine.fill() })
     try show("map, page by page", "page", pageCount, before: clear, { mapPages(machine) }) {
-        space_map_pages(reference, base, device.rawValue, pageCount)
+        space_map_pages(reference, liveBase, device.rawValue, pageCount)
     }
     try show("map, one range", "page", pageCount, before: clear, { mapRange(machine) }) {
-        space_map_range(reference, base, device.rawValue, pageCount)
+        space_map_range(reference, liveBase, device.rawValue, pageCount)
     }
     try show("unmap, page by page", "page", pageCount, before: fill, { unmapPages(machine) }) {
-        space_unmap_pages(reference, base, pageCount)
+        space_unmap_pages(reference, liveBase, pageCount)
     }
     try show("unmap, ranges of 511", "page", pageCount, before: fill, { unmapRanges(machine) }) {
         unmapRangesInC(machine)
     }
     try show("unmap 1 GiB of pages at once", "page", pageCount, before: fill, { unmapSubtree(machine) }) {
-        space_unmap_subtree(reference, base)
+        space_unmap_subtree(reference, liveBase)
     }
     try show("protect, one range", "page", pageCount, before: fill, { protectRange(machine) }) {
-        space_protect_range(reference, base, pageCount, 2)
+        space_protect_range(reference, liveBase, pageCount, 2)
     }
     machine.fill()
     try show("translate in order, live", "page", pageCount, before: {}, { translateAll(machine) }) {
-        space_translate(reference, base, pageCount)
+        space_translate(reference, liveBase, pageCount)
     }
     let pinned: UInt64 = 4096
     try machine.fillFrames(pinned)
     let unpin = { unpinPages(machine, pinned) }
     try show("pin, page by page", "page", pinned, before: unpin, { pinPages(machine, pinned) }) {
-        space_pin_pages(reference, base, pinned)
+        space_pin_pages(reference, liveBase, pinned)
     }
     try show("pin and unpin, ranges of 512", "page", pinned, before: {}, { pinRuns(machine, pinned, 512) }) {
-        space_pin_runs(reference, base, pinned, 512)
+        space_pin_runs(reference, liveBase, pinned, 512)
     }
     try machine.fillLarge()
     try show("pin and unpin, a large page", "page", 512, before: {}, { pinRuns(machine, 512, 512) }) {
-        space_pin_runs(reference, base, 512, 512)
+        space_pin_runs(reference, liveBase, 512, 512)
     }
     machine.clear()
 }

@@ -77,6 +77,7 @@ do {
     try measureTranslationsInSections(options)
     try measureSharedWords(options)
     try measureLiveSpaces(options)
+    try measureProcessors(options)
     try measureDump(options)
 } catch {
     FileHandle.standardError.write(Data("benchmarks: \(error)\n".utf8))

@@ -1,0 +1,21 @@
+#pragma once
+
+#include "space.h"
+#include <stdint.h>
+
+// What an emulator's processor keeps of translations.
+typedef struct {
+    uint64_t pages[3];
+    uint64_t distance;
+} processor_place;
+
+typedef struct {
+    processor_place places[256];
+    const space_reference *space;
+} processor_reference;
+
+processor_reference *processor_make(const space_reference *space);
+void processor_free(processor_reference *processor);
+// The sum of the physical addresses; without rights, records of use, flushes or faults.
+uint64_t processor_read(processor_reference *processor, const uint64_t *addresses, uint64_t count);
+
