@@ -31,7 +31,7 @@ extension SafetyRule {
             demand:
                 "A device is programmed if, under the mirror's lock, no invalidation has begun since the reading did.",
             history:
-                "Drivers programmed what had been unmapped meanwhile, and devices wrote to freed pages (until Linux 5.5)."
+                "A flag said that a range was valid; a whole invalidation had come and gone (Linux 5.4, hmm_mirror)."
         )
     }
 }

@@ -24,7 +24,7 @@ extension SafetyRule {
         SafetyRule(
             name: "recordWriteBeforeDevice",
             demand: "The leaf of a page says that it was written before a device may write to it.",
-            history: "What a device wrote to a page that was clean in all entries was lost with it (Linux, drivers).")
+            history: "Whoever looks at entries only does not find what devices write (Linux, MMU_NOTIFY_SOFT_DIRTY).")
     }
 }
 

@@ -33,7 +33,8 @@ extension SafetyRule {
             name: "forgetUnderMirrorLock",
             demand: "An invalidation is counted, and the device forgets, with the lock under which it is programmed.",
             history:
-                "Between a driver's test and its store to the device the whole invalidation took place (Linux 5.2).")
+                "A test is worth nothing without the lock that the notifier takes as well (Linux, mmu_interval_read_retry)."
+        )
     }
 }
 
@@ -62,7 +63,7 @@ public struct MirrorWords: Hashable, Sendable {
 
     /// Step 1.
     ///
-    /// - Precondition: The caller has neither the mirror's lock nor that of a space that is mirrored.
+    /// - Precondition: The caller is in no section, and has neither the mirror's lock nor that of a space that is mirrored.
     public func beginReading<Memory: SharedMemory>(in memory: borrowing Memory) throws(Memory.Failure) -> MirrorReading
     {
         MirrorReading(words: self, number: try numberOfReading(memory) >> 32)

@@ -23,14 +23,14 @@ public struct PageDemand: OptionSet, Hashable, Sendable {
 public struct RangeRequest: Hashable, Sendable {
     public let range: VirtualRange
     public let log2PageBytes: UInt8
-    /// One for each page, or none at all.
+    /// What is wanted of the pages from the first on; nothing of those behind the last demand.
     public var demands: [PageDemand]
     /// What of the demands counts.
     public var mask: PageDemand
     /// What is wanted of every page beside that.
     public var standard: PageDemand
 
-    /// - Precondition: The range is of whole pages, and there are as many demands, if there are any.
+    /// - Precondition: The range is of whole pages.
     public init(
         _ range: VirtualRange, log2PageBytes: UInt8, demands: [PageDemand] = [], mask: PageDemand = [.fault, .write],
         standard: PageDemand = []
@@ -42,16 +42,15 @@ public struct RangeRequest: Hashable, Sendable {
         self.demands = demands
         self.mask = mask
         self.standard = standard
-        precondition(demands.isEmpty || demands.count == pageCount, "a request has a demand for each page, or none")
     }
 
     public var pageCount: Int {
         Int(truncatingIfNeeded: (range.last.rawValue - range.first.rawValue) >> UInt64(log2PageBytes)) + 1
     }
 
-    /// What is wanted of a page, counted from the range's first.
+    /// What is wanted of a page, counted from the range's first: 0 or more.
     public func demand(_ page: Int) -> PageDemand {
-        demands.isEmpty ? standard : demands[page].intersection(mask).union(standard)
+        page < demands.count ? demands[page].intersection(mask).union(standard) : standard
     }
 }
 
