@@ -6,7 +6,7 @@ import TableMemory
 //
 // For the part of a region that is asked about:
 //   1. Tells the observers of the range, as everybody who takes something away (`Invalidation`).    [tellObserversFirst]
-//   2. Counts a flush that has begun.                                                                   [announceFlush]
+//   2. Counts a flush that has begun.                                                     [announceFlush, countFlushes]
 //   3. In an RCU section goes down to the leaf tables. With a leaf table's lock held, changes each leaf of a page of the file
 //      that says what is asked about, by one atomic operation: a processor may record a write at any time. Notes what the leaf
 //      said, and cannot say any more.                                     [blockTableFreeing, changeEntryAtomically]
@@ -28,9 +28,16 @@ extension SafetyRule {
     public static var announceFlush: SafetyRule {
         SafetyRule(
             name: "announceFlush",
-            demand:
-                "Who changes entries under the lock for reading counts as one who flushes, until the flush is over.",
-            history: "A flag in place of a count was cleared by the first of two who flushed (Linux 4.13).")
+            demand: "Who changes entries under the lock for reading says so before, until the flush is over.",
+            history: "Nobody else can know that an entry which looks done is not flushed yet.")
+    }
+
+    @inlinable
+    public static var countFlushes: SafetyRule {
+        SafetyRule(
+            name: "countFlushes",
+            demand: "Flushes that are under way are counted: the end of one says nothing of the others.",
+            history: "Of two who flushed, the first to end cleared the flag that both had set (until Linux 4.13).")
     }
 
     @inlinable
@@ -111,8 +118,16 @@ extension LiveSpace {
             flushed = range
         }
         if let flushed { try flush(flushed, in: memory) }
-        if isAnnounced { _ = try memory.add(0 &- 1, to: words.flushesBegun, .full) }
+        if isAnnounced { try endFlush(memory) }
         try invalidation.finish(in: memory)
+    }
+
+    private func endFlush<Memory: SharedMemory>(_ memory: borrowing Memory) throws(Memory.Failure) {
+        if memory.enforces(.countFlushes) {
+            _ = try memory.add(0 &- 1, to: words.flushesBegun, .full)
+            return
+        }
+        try memory.store(0, to: words.flushesBegun, .release)
     }
 
     /// Step 3.
