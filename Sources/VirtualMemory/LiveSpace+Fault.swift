@@ -177,14 +177,4 @@ extension LiveSpace {
             return true
         }
     }
-
-    private func isStill<Memory: SharedMemory>(
-        _ entry: LoadedEntry, in memory: Memory
-    ) throws(Memory.Failure) -> Bool { try memory.load(format, entry.place) == entry.value }
-}
-
-/// An entry as it was when it was loaded, and where.
-struct LoadedEntry {
-    let value: Entry
-    let place: PhysicalAddress
 }
