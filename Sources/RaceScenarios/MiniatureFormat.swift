@@ -3,11 +3,11 @@ import VirtualMemory
 
 // A format for exploration: the fewest entries with which a protocol can go wrong, through the very same walkers.
 //
-// An entry is 64 bits: a kind in bits 1...0, the right to write in bit 2, and an address above. Zero is malformed, so that
-// a table that nobody has filled is noticed.
+// An entry is 64 bits: a kind in bits 1...0, the right to write in bit 2, an address above, and in bits 62 and 63 that the page was
+// used and written. Zero is malformed, so that a table that nobody has filled is noticed.
 
 /// A format whose geometry is data.
-public struct MiniatureFormat: WritableFormat {
+public struct MiniatureFormat: RecordingFormat {
     /// log2 of the entries of a table.
     let log2Entries: UInt64
     public let log2FrameBytes: UInt8
@@ -37,12 +37,13 @@ public struct MiniatureFormat: WritableFormat {
         static let leaf: UInt64 = 3
         static let mask: UInt64 = 3
         static let writable: UInt64 = 4
-        static let address: UInt64 = ~15
+        static let records: UInt64 = 3 << 62
+        static let address: UInt64 = ~15 & ~records
     }
 
     public static var fixedTopLevel: Level? { nil }
     public static var highestLevel: Level { Level(4) }
-    public static var notions: FormatNotions { FormatNotions(flags: [], execute: false) }
+    public static var notions: FormatNotions { FormatNotions(flags: [.accessed, .dirty], execute: false) }
 
     public var byteOrder: ByteOrder { .host }
     public func shift(_ level: Level) -> UInt64 {
@@ -83,10 +84,13 @@ public struct MiniatureFormat: WritableFormat {
     }
 
     public func attributes(of leaf: Entry, at level: Level) -> EntryAttributes {
-        EntryAttributes(rights: rights(of: leaf, at: level))
+        EntryAttributes(
+            rights: rights(of: leaf, at: level), flags: EntryFlags(rawValue: UInt8(leaf.rawValue >> 62)))
     }
 
-    public func attributeBits(of leaf: Entry, at level: Level) -> UInt64 { leaf.rawValue & Kind.writable }
+    public func attributeBits(of leaf: Entry, at level: Level) -> UInt64 {
+        leaf.rawValue & (Kind.writable | Kind.records)
+    }
     public func memoryType(_ index: UInt8) -> MemoryType { .unspecified }
 
     public func canonical(_ content: EntryContent, _ attributes: EntryAttributes, at level: Level) -> UInt64 {
@@ -95,8 +99,12 @@ public struct MiniatureFormat: WritableFormat {
         case .table(let table): table.rawValue & Kind.address | Kind.table
         case .leaf(let page, _):
             page.rawValue & Kind.address | Kind.leaf | (attributes.rights.contains(.userWrite) ? Kind.writable : 0)
+                | UInt64(attributes.flags.intersection([.accessed, .dirty]).rawValue) << 62
         }
     }
+
+    public func recordBits(at level: Level) -> UInt64 { Kind.records }
+    public var recordsWrites: Bool { true }
 
     public func emptyEntry(at level: Level) -> Entry { Entry(Kind.empty) }
 

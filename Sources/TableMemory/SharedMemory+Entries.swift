@@ -22,6 +22,33 @@ extension SharedMemory {
         }
     }
 
+    /// Puts an entry in the place of another that is still there, in one update: whoever else changes it, hardware included,
+    /// does so before or after.
+    ///
+    /// - Returns: What was there; nothing has changed unless that is `entry`.
+    /// - Precondition: The format is not accessed in halves, and `place` is aligned to the entry's size.
+    @inlinable
+    public func replace<Format: PageTableFormat>(
+        _ entry: Entry, with new: Entry, _ format: Format, at place: PhysicalAddress, _ ordering: UpdateOrdering
+    ) throws(Failure) -> Entry {
+        let isSwapped = format.byteOrder != .host
+        if Format.entryBytes == 8 {
+            let (old, new) = (entry.rawValue, new.rawValue)
+            let found = try compareExchange(
+                Word<UInt64>(aligned: place), expected: isSwapped ? old.byteSwapped : old,
+                desired: isSwapped ? new.byteSwapped : new, ordering
+            ).original
+            return Entry(isSwapped ? found.byteSwapped : found)
+        }
+        let old = UInt32(truncatingIfNeeded: entry.rawValue)
+        let new = UInt32(truncatingIfNeeded: new.rawValue)
+        let found = try compareExchange(
+            Word<UInt32>(aligned: place), expected: isSwapped ? old.byteSwapped : old,
+            desired: isSwapped ? new.byteSwapped : new, ordering
+        ).original
+        return Entry(UInt64(isSwapped ? found.byteSwapped : found))
+    }
+
     /// Makes every entry of a table that nobody else can see `entry`.
     @inlinable
     public func fill<Format: PageTableFormat>(
