@@ -81,7 +81,7 @@ extension LiveSpace {
     /// - Precondition: The caller is in no section and holds no lock. Under `ReclaimPolicy.direct` its processor uses the space.
     /// - Complexity: The entries of the tables below the regions; tables that are freed wait for a whole region.
     public func regionSummaries<Memory: SharedMemory>(
-        in range: VirtualRange = .all, in memory: borrowing Memory
+        of range: VirtualRange = .all, in memory: borrowing Memory
     ) throws(Memory.Failure) -> [RegionSummary] {
         let memory = copy memory
         let regions = try memory.withReadLock(words.lock) { (lock) throws(Memory.Failure) in
