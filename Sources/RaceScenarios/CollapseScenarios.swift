@@ -76,7 +76,7 @@ private final class Kept<Value> {
 
 extension SpaceMachine {
     /// Collapses the table of a page, unless somebody refers to one of its pages.
-    fileprivate func collapseIfPossible(_ page: Int, on processor: Int) throws {
+    func collapseIfPossible(_ page: Int, on processor: Int) throws {
         do throws(SpaceError<Abandoned>) { try space.collapse(address(page), in: memory(processor)) } catch {
             guard case .refused(.notCollapsible) = error else { throw error }
         }

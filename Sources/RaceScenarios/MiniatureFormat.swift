@@ -3,8 +3,9 @@ import VirtualMemory
 
 // A format for exploration: the fewest entries with which a protocol can go wrong, through the very same walkers.
 //
-// An entry is 64 bits: a kind in bits 1...0, the right to write in bit 2, an address above, and in bits 62 and 63 that the page was
-// used and written. Zero is malformed, so that a table that nobody has filled is noticed.
+// An entry is 64 bits: a kind in bits 1...0, the right to write in bit 2, that a processor has written in bit 3, an address above, and
+// in bit 63 that the page was used, which processors do not record by themselves: there would be more steps in every scenario. Zero
+// is malformed, so that a table that nobody has filled is noticed.
 
 /// A format whose geometry is data.
 public struct MiniatureFormat: RecordingFormat {
@@ -37,13 +38,14 @@ public struct MiniatureFormat: RecordingFormat {
         static let leaf: UInt64 = 3
         static let mask: UInt64 = 3
         static let writable: UInt64 = 4
-        static let records: UInt64 = 3 << 62
-        static let address: UInt64 = ~15 & ~records
+        static let dirty: UInt64 = 8
+        static let accessed: UInt64 = 1 << 63
+        static let address: UInt64 = ~(15 | accessed)
     }
 
     public static var fixedTopLevel: Level? { nil }
     public static var highestLevel: Level { Level(4) }
-    public static var notions: FormatNotions { FormatNotions(flags: [.accessed, .dirty], execute: false) }
+    public static var notions: FormatNotions { FormatNotions(flags: [.dirty], execute: false) }
 
     public var byteOrder: ByteOrder { .host }
     public func shift(_ level: Level) -> UInt64 {
@@ -84,13 +86,16 @@ public struct MiniatureFormat: RecordingFormat {
     }
 
     public func attributes(of leaf: Entry, at level: Level) -> EntryAttributes {
-        EntryAttributes(
-            rights: rights(of: leaf, at: level), flags: EntryFlags(rawValue: UInt8(leaf.rawValue >> 62)))
+        var flags: EntryFlags = leaf.rawValue & Kind.dirty != 0 ? .dirty : []
+        if leaf.rawValue & Kind.accessed != 0 { flags.insert(.accessed) }
+        return EntryAttributes(rights: rights(of: leaf, at: level), flags: flags)
     }
 
     public func attributeBits(of leaf: Entry, at level: Level) -> UInt64 {
-        leaf.rawValue & (Kind.writable | Kind.records)
+        leaf.rawValue & (Kind.writable | Kind.dirty | Kind.accessed)
     }
+    public func recordBits(at level: Level) -> UInt64 { Kind.dirty | Kind.accessed }
+    public var recordsWrites: Bool { true }
     public func memoryType(_ index: UInt8) -> MemoryType { .unspecified }
 
     public func canonical(_ content: EntryContent, _ attributes: EntryAttributes, at level: Level) -> UInt64 {
@@ -99,12 +104,10 @@ public struct MiniatureFormat: RecordingFormat {
         case .table(let table): table.rawValue & Kind.address | Kind.table
         case .leaf(let page, _):
             page.rawValue & Kind.address | Kind.leaf | (attributes.rights.contains(.userWrite) ? Kind.writable : 0)
-                | UInt64(attributes.flags.intersection([.accessed, .dirty]).rawValue) << 62
+                | (attributes.flags.contains(.dirty) ? Kind.dirty : 0)
+                | (attributes.flags.contains(.accessed) ? Kind.accessed : 0)
         }
     }
-
-    public func recordBits(at level: Level) -> UInt64 { Kind.records }
-    public var recordsWrites: Bool { true }
 
     public func emptyEntry(at level: Level) -> Entry { Entry(Kind.empty) }
 

@@ -11,7 +11,7 @@ extension Scenario {
         Scenario(
             "records-taken-under-hardware",
             "Is what hardware records of a page's use either taken or still there, if it is recorded at any moment?",
-            rules: [.clearRecordsAtomically]
+            rules: [.changeEntryAtomically]
         ) { execution, variation in
             let tables = try SpaceMachine<SoundStructure>(execution, variation)
             try tables.mapDevice(0, 0)
@@ -26,6 +26,30 @@ extension Scenario {
                         runs.contains(tables.address(0)) || left.contains(flag),
                         "page 0 was \(flag == .dirty ? "written" : "used"), and nobody knows")
                 }
+                try tables.requireTablesFree()
+            }
+        },
+        Scenario(
+            "page-written-while-record-taken",
+            "Is it recorded that a page was written after somebody took the record of an earlier write, and copied the page?",
+            rules: [.flushTakenRecords, .interruptKeepers, .lookAtFlushLog], races: ["F12"]
+        ) { execution, variation in
+            let tables = try SpaceMachine<SoundStructure>(execution, variation)
+            try tables.mapNew(tables.pages(0), tag: 1)
+            let program = try Program(tables)
+            _ = try program.write(2, to: 0)
+            var copied: UInt64?
+            execution.spawn(named: "taker") {
+                guard try tables.take(.dirty, 0, on: 0).dirty.contains(tables.address(0)) else {
+                    return try tables.require(false, "page 0 was written, and nobody knows")
+                }
+                copied = try tables.content(of: 0)
+            }
+            execution.spawn(named: "program") {
+                for value: UInt64 in 3...4 { _ = try program.write(value, to: 0) }
+            }
+            execution.atEnd {
+                try tables.requireRecorded(0, unless: copied ?? 0)
                 try tables.requireTablesFree()
             }
         },
@@ -142,7 +166,9 @@ extension SpaceMachine {
             let offset = UInt64(position.index * MiniatureFormat.entryBytes)
             let place = PhysicalAddress(position.table.rawValue + offset)
             let new = format.encode(decoded, at: mapping.level)
-            if try memory.replace(mapping.leaf, with: new, format, at: place, .full) == mapping.leaf { return }
+            let outcome = try memory.compareExchange(
+                expected: mapping.leaf, desired: new, format, at: place, .full)
+            if outcome.isExchanged { return }
         }
     }
 }

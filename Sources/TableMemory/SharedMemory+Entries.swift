@@ -22,31 +22,51 @@ extension SharedMemory {
         }
     }
 
-    /// Puts an entry in the place of another that is still there, in one update: whoever else changes it, hardware included,
-    /// does so before or after.
+    /// Replaces an entry and returns what was there, at once.
     ///
-    /// - Returns: What was there; nothing has changed unless that is `entry`.
-    /// - Precondition: The format is not accessed in halves, and `place` is aligned to the entry's size.
+    /// - Precondition: `place` is aligned to the entry's size, and the format is not accessed in halves.
     @inlinable
-    public func replace<Format: PageTableFormat>(
-        _ entry: Entry, with new: Entry, _ format: Format, at place: PhysicalAddress, _ ordering: UpdateOrdering
+    public func exchange<Format: PageTableFormat>(
+        with entry: Entry, _ format: Format, at place: PhysicalAddress, _ ordering: UpdateOrdering
     ) throws(Failure) -> Entry {
+        precondition(!Format.isAccessedInHalves, "an entry in halves cannot be exchanged at once")
         let isSwapped = format.byteOrder != .host
         if Format.entryBytes == 8 {
-            let (old, new) = (entry.rawValue, new.rawValue)
-            let found = try compareExchange(
-                Word<UInt64>(aligned: place), expected: isSwapped ? old.byteSwapped : old,
-                desired: isSwapped ? new.byteSwapped : new, ordering
-            ).original
-            return Entry(isSwapped ? found.byteSwapped : found)
+            let value = isSwapped ? entry.rawValue.byteSwapped : entry.rawValue
+            let old = try exchange(Word<UInt64>(aligned: place), with: value, ordering)
+            return Entry(isSwapped ? old.byteSwapped : old)
         }
-        let old = UInt32(truncatingIfNeeded: entry.rawValue)
-        let new = UInt32(truncatingIfNeeded: new.rawValue)
-        let found = try compareExchange(
-            Word<UInt32>(aligned: place), expected: isSwapped ? old.byteSwapped : old,
-            desired: isSwapped ? new.byteSwapped : new, ordering
-        ).original
-        return Entry(UInt64(isSwapped ? found.byteSwapped : found))
+        let value = UInt32(truncatingIfNeeded: entry.rawValue)
+        let old = try exchange(Word<UInt32>(aligned: place), with: isSwapped ? value.byteSwapped : value, ordering)
+        return Entry(UInt64(isSwapped ? old.byteSwapped : old))
+    }
+
+    /// Replaces an entry if it is what is expected.
+    ///
+    /// - Returns: What was there, as in `Entry.rawValue`.
+    /// - Precondition: As for `exchange`.
+    @inlinable
+    public func compareExchange<Format: PageTableFormat>(
+        expected: Entry, desired: Entry, _ format: Format, at place: PhysicalAddress, _ ordering: UpdateOrdering
+    ) throws(Failure) -> Exchange<UInt64> {
+        precondition(!Format.isAccessedInHalves, "an entry in halves cannot be exchanged at once")
+        let isSwapped = format.byteOrder != .host
+        if Format.entryBytes == 8 {
+            func stored(_ value: UInt64) -> UInt64 { isSwapped ? value.byteSwapped : value }
+            let outcome = try compareExchange(
+                Word<UInt64>(aligned: place), expected: stored(expected.rawValue), desired: stored(desired.rawValue),
+                ordering)
+            return Exchange(isExchanged: outcome.isExchanged, original: stored(outcome.original))
+        }
+        func stored(_ value: UInt64) -> UInt32 {
+            let half = UInt32(truncatingIfNeeded: value)
+            return isSwapped ? half.byteSwapped : half
+        }
+        let outcome = try compareExchange(
+            Word<UInt32>(aligned: place), expected: stored(expected.rawValue), desired: stored(desired.rawValue),
+            ordering)
+        let original = isSwapped ? outcome.original.byteSwapped : outcome.original
+        return Exchange(isExchanged: outcome.isExchanged, original: UInt64(original))
     }
 
     /// Makes every entry of a table that nobody else can see `entry`.

@@ -168,6 +168,11 @@ extension LiveSpace {
         try memory.withLock(tableLock(of: table)) { (_) throws(Memory.Failure) in
             if memory.enforces(.revalidateTableUnderLock), let upper, try !isStill(upper, in: memory) { return false }
             if memory.enforces(.revalidateUnderLock), try !isStill(entry, in: memory) { return false }
+            if isWatched, !Format.isAccessedInHalves, memory.enforces(.changeEntryAtomically) {
+                return try memory.compareExchange(
+                    expected: entry.value, desired: new, format, at: entry.place, .full
+                ).isExchanged
+            }
             try memory.store(new, format, at: entry.place, .release)
             return true
         }

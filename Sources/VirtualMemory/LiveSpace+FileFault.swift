@@ -76,8 +76,14 @@ extension LiveSpace {
             try memory.write(bytes, to: map.range(of: own, .single))
             // The allocation's reference becomes the mapping's.
             try memory.store(1, to: map.descriptor(of: own).mapCount, .relaxed)
+            let invalidation = try beginInvalidation(of: format.range(of: address, at: .leafTable), in: memory)
             let isMine = try replace(loaded, by: leaf(own, region.attributes), of: table, in: memory)
-            try references.dropMappings(1, of: isMine ? frame : own, in: memory)
+            if isMine, let invalidation {
+                try invalidation.drop(1, of: frame, in: memory)
+            } else {
+                try references.dropMappings(1, of: isMine ? frame : own, in: memory)
+            }
+            if let invalidation { try invalidation.finish(in: memory) }
         }
         return nil
     }
@@ -105,6 +111,7 @@ extension SpaceEditor where Memory: SharedMemory {
             guard case .file(let view) = region.content, view.file == file, view.sharing == .shared else { continue }
             for index in indices {
                 guard let page = view.addresses(ofPage: index, in: region) else { continue }
+                try beginChange(of: page)
                 try protectEntries(
                     root.table, Format.fixedTopLevel ?? root.topLevel, page.first, page.last,
                     region.attributes.rights.subtracting(.writes))
@@ -135,6 +142,7 @@ extension SpaceEditor where Memory: SharedMemory {
             guard first >= range.first.rawValue, last <= range.last.rawValue, first <= last else { return }
             let part = VirtualRange(first: VirtualAddress(first), last: VirtualAddress(last))
             if try splitEnds(of: part, root) == nil {
+                try beginChange(of: part)
                 return try unmapEntries(root.table, topLevel, part.first, part.last)
             }
             level = Level(level.rawValue + 1)

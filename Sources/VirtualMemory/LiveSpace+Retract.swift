@@ -114,9 +114,9 @@ extension LiveSpace {
                 }
                 guard isStill else { return false }
                 try memory.store(format.emptyEntry(at: Level(1)), format, at: place, .release)
-                let mask = format.offsetMask(Level(1))
-                let (first, last) = (address.rawValue & ~mask, address.rawValue | mask)
-                try flush(VirtualRange(first: VirtualAddress(first), last: VirtualAddress(last)), in: memory)
+                if memory.enforces(.flushBeforeFree) {
+                    try flush(format.range(of: address, at: Level(1)), in: memory)
+                }
                 return true
             }
         }

@@ -3,24 +3,27 @@ import TableMemory
 
 // Taking the records of use from leaves, so that what is used from then on is recorded anew.
 //
-// Hardware sets flags at any moment, and asks nobody for a lock. Each time it does, the flag is either taken or stays in the
+// Processors set flags at any moment, and ask nobody for a lock. Each time they do, the flag is either taken or stays in the
 // entry:
-//   1. Hold the space's lock for reading and the table's lock (`LiveSpace+LockedLeaves`): nobody but hardware changes the leaf.
+//   1. Hold the space's lock for reading and the table's lock (`LiveSpace+LockedLeaves`): nobody but processors changes the leaf.
 //   2. Clear the flags that the leaf has, in one update that fails if the entry has changed; then look at what it is now.
-//                                                                                          [clearRecordsAtomically]
-//   3. When all locks of tables are released, have processors forget the range (`flush`): until then they go on writing
-//      through a translation that they remember as dirty, and record nothing.
+//                                                                                           [changeEntryAtomically]
+//   3. When all locks of tables are released, and before anybody hears of it, flush the range: until then processors go on writing
+//      by a translation that they keep as written, and record nothing.                            [flushTakenRecords]
 //
 // So whoever copies a page after the call has all that was written before it, and what is written later is recorded again. Two
 // who take from the same range at the same time share what there is: neither may copy a page that only the other was told of.
+//
+// What devices and guests made of the range is as it was (`InvalidationObserver`): they record what they use by themselves.
 
 extension SafetyRule {
     @inlinable
-    public static var clearRecordsAtomically: SafetyRule {
+    public static var flushTakenRecords: SafetyRule {
         SafetyRule(
-            name: "clearRecordsAtomically",
-            demand: "What hardware has recorded in a leaf is cleared in one update, if the leaf is what it was.",
-            history: "Clearing one flag with a load and a store lost the other, which hardware had set in between.")
+            name: "flushTakenRecords",
+            demand: "Who is told that a page was written hears so when no processor keeps it as written any more.",
+            history:
+                "A page was cleaned, and written by a translation that did not record it again (Linux, page_mkclean).")
     }
 }
 
@@ -55,16 +58,13 @@ extension LiveSpace where Format: RecordingFormat {
                 if leaf.level != clearing.level { clearing = RecordClearing(format, leaf.level, wanted) }
                 let flags = try take(&clearing, from: leaf, in: memory)
                 guard !flags.isEmpty else { return }
-                let mask = format.offsetMask(leaf.level)
-                let whole = VirtualRange(
-                    first: VirtualAddress(leaf.first.rawValue & ~mask),
-                    last: VirtualAddress(leaf.first.rawValue | mask))
+                let whole = format.range(of: leaf.first, at: leaf.level)
                 taken.add(whole, flags, isLarge: leaf.level > .leafTable)
             }
             if end == range.last { break }
             address = VirtualAddress(end.rawValue &+ 1)
         }
-        if let hull = taken.hull { try flush(hull, in: memory) }
+        if memory.enforces(.flushTakenRecords), let hull = taken.hull { try flush(hull, in: memory) }
         return taken
     }
 
@@ -77,10 +77,11 @@ extension LiveSpace where Format: RecordingFormat {
         while true {
             let (flags, rest) = clearing.cleared(entry)
             if flags.isEmpty { return flags }
-            if memory.enforces(.clearRecordsAtomically) {
-                let found = try memory.replace(entry, with: rest, format, at: leaf.place, .full)
-                if found == entry { return flags }
-                entry = found
+            if memory.enforces(.changeEntryAtomically) {
+                let outcome = try memory.compareExchange(
+                    expected: entry, desired: rest, format, at: leaf.place, .full)
+                if outcome.isExchanged { return flags }
+                entry = Entry(outcome.original)
                 continue
             }
             try memory.store(rest, format, at: leaf.place, .release)

@@ -48,7 +48,10 @@ extension LiveSpace {
         // Entries in halves are not cleared where somebody may set them again at once: see `SpaceEditor+Reuse`.
         if !Format.isAccessedInHalves, regionDescribes(leaf, level, physical, address) {
             let empty = format.emptyEntry(at: level)
-            return try replace(loaded, by: empty, of: position.table, in: memory) ? .split : .changed
+            let invalidation = try beginInvalidation(of: format.range(of: address, at: level), in: memory)
+            let isMine = try replace(loaded, by: empty, of: position.table, in: memory)
+            if let invalidation { try invalidation.finish(in: memory) }
+            return isMine ? .split : .changed
         }
         guard let below = try tableOfSplit(leaf, at: level, in: memory) else { return .outOfMemory }
         let isMine = try replace(loaded, by: tableEntry(below, at: level), of: position.table, in: memory)

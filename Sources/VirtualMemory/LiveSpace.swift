@@ -39,6 +39,12 @@ public final class LiveSpace<Format: WritableFormat, Structure: SpaceStructure>:
     @usableFromInline
     @exclusivity(unchecked)
     var hasRegions = false
+    @exclusivity(unchecked)
+    var keepers = TranslationKeepers()
+    /// Whether anybody keeps translations.
+    @usableFromInline
+    @exclusivity(unchecked)
+    var isWatched = false
 
     init(_ format: Format, _ references: FrameReferences, _ words: SpaceWords, _ policy: ReclaimPolicy) {
         self.format = format

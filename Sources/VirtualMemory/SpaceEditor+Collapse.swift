@@ -85,9 +85,7 @@ extension SpaceEditor where Memory: SharedMemory {
         _ entry: Entry, at place: PhysicalAddress, of table: PhysicalAddress, _ address: VirtualAddress
     ) throws(Memory.Failure) -> Refusal? {
         let format = space.format
-        let mask = format.offsetMask(Level(1))
-        let range = VirtualRange(
-            first: VirtualAddress(address.rawValue & ~mask), last: VirtualAddress(address.rawValue | mask))
+        let range = format.range(of: address, at: Level(1))
         let leafTable = format.table(of: entry, at: Level(1))
         let pages: UniformPages
         switch try uniformPages(leafTable, range.first) {
@@ -112,10 +110,10 @@ extension SpaceEditor where Memory: SharedMemory {
             if isCopied { try dropBlock(start) }
             return .notExpressible(error)
         }
+        try beginChange(of: range)
         if memory.enforces(.clearBeforeCollapse) {
             try memory.store(format.emptyEntry(at: Level(1)), format, at: place, .release)
-            noteChangedEntries()
-            try space.flush(range, in: memory)
+            if let invalidation { try invalidation.flush(in: memory) }
             try memory.fence(.full)
             // Until the flush hardware may have recorded uses.
             if case .success(let last) = try uniformPages(leafTable, range.first) {

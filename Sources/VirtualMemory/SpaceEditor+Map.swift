@@ -72,8 +72,9 @@ extension SpaceEditor where Memory: SharedMemory {
         guard let stop = try map(job, root.table, level, range.first, range.last) else { return nil }
         // What was mapped before the refusal goes again.
         if stop.address > range.first {
-            noteChangedEntries()
-            try unmapEntries(root.table, level, range.first, VirtualAddress(stop.address.rawValue &- 1))
+            let mapped = VirtualRange(first: range.first, last: VirtualAddress(stop.address.rawValue &- 1))
+            try beginChange(of: mapped)
+            try unmapEntries(root.table, level, mapped.first, mapped.last)
         }
         return stop.isOutOfMemory ? .outOfMemory : .alreadyMapped(stop.address)
     }

@@ -8,7 +8,7 @@ import TableMemory
 //      cannot have at the same level, and make the tables that lead to the target's entries.
 //   3. Move single leaves: clear the entry at the old place, then set it at the new one. References stay as they are.
 //   4. Tables that move as a whole: clear the entry that leads to each of them.
-//   5. Flush the old range. Wait once for the walkers that may be in one of those tables.          [waitBeforeRelinking]
+//   5. Flush the old range, so that no processor goes through one of those tables by it. Wait once for the walkers that may be in one of those tables.          [waitBeforeRelinking]
 //   6. Set the entries that lead to them at the new place.
 // Tables of the old range that map nothing any more, and empty ones of the target that were in the way, go into the batch
 // (`UnlinkedTables`).
@@ -82,9 +82,9 @@ extension SpaceEditor where Memory: SharedMemory {
         guard try prepare(&job, root, root.table, level, range.first, range.last) else { return .outOfMemory }
         if space.hasRegions { moveRegions(range, by: job.delta) }
         try waitBeforeReuse()
-        noteChangedEntries()
+        try beginChange(of: range)
         try moveEntries(&job, root, root.table, level, range.first, range.last)
-        try space.flush(range, in: memory)
+        if !job.unlinked.isEmpty, let invalidation { try invalidation.flush(in: memory) }
         if !job.unlinked.isEmpty {
             if memory.enforces(.waitBeforeRelinking) { try space.reclaimer.wait(in: memory) }
             for (entry, level, target) in job.unlinked { try setMoved(&job, root, entry, level, target) }
@@ -150,7 +150,7 @@ extension SpaceEditor where Memory: SharedMemory {
             } else {
                 var below = format.table(of: entry, at: level)
                 if shape == .leaf {
-                    guard let table = try split(entry, at: part.place, level) else { return false }
+                    guard let table = try split(entry, of: part.first, at: part.place, level) else { return false }
                     below = table
                 }
                 guard try prepare(&job, root, below, level.below, part.first, part.last) else { return false }
@@ -212,8 +212,7 @@ extension SpaceEditor where Memory: SharedMemory {
                     }
                 }
             case .leaf:
-                try memory.store(format.emptyEntry(at: level), format, at: part.place, .release)
-                try setMoved(&job, root, entry, level, target)
+                try setMoved(&job, root, take(entry, at: part.place, level), level, target)
             default: break
             }
         }

@@ -13,7 +13,7 @@ extension SpaceEditor where Memory: SharedMemory {
         try waitBeforeReuse()
         if let refusal = try splitEnds(of: part, root) { return refusal }
         if space.hasRegions { changeRegions(part, rights) }
-        noteChangedEntries()
+        try beginChange(of: part)
         try protectEntries(root.table, Format.fixedTopLevel ?? root.topLevel, part.first, part.last, rights)
         return nil
     }
@@ -56,8 +56,9 @@ extension SpaceEditor where Memory: SharedMemory {
                 try protectEntries(format.table(of: entry, at: level), level.below, address, end, rights)
             case .leaf:
                 let isSpared = sparesFiles ? try mapsPageOfFile(entry, level) : false
-                let leaf = isSpared ? changeOfFiles.changed(entry) : change.changed(entry)
-                try memory.store(leaf, format, at: PhysicalAddress(place), .release)
+                try self.change(entry, at: PhysicalAddress(place)) {
+                    isSpared ? changeOfFiles.changed($0) : change.changed($0)
+                }
             default: break
             }
             if end == last { return }

@@ -27,7 +27,7 @@ extension SpaceEditor where Memory: SharedMemory {
             switch format.shape(of: entry, at: level) {
             case .table: table = format.table(of: entry, at: level)
             case .leaf:
-                guard let below = try split(entry, at: place, level) else { return .outOfMemory }
+                guard let below = try split(entry, of: address, at: place, level) else { return .outOfMemory }
                 table = below
             case .invalid, .malformed: return nil
             }
@@ -41,12 +41,15 @@ extension SpaceEditor where Memory: SharedMemory {
     /// - Returns: The table; `nil` if there is no memory.
     @inlinable
     mutating func split(
-        _ leaf: Entry, at place: PhysicalAddress, _ level: Level
+        _ leaf: Entry, of address: VirtualAddress, at place: PhysicalAddress, _ level: Level
     ) throws(Memory.Failure) -> PhysicalAddress? {
         guard let below = try space.tableOfSplit(leaf, at: level, in: memory) else { return nil }
         try waitBeforeReuse()
-        try memory.store(space.tableEntry(below, at: level), space.format, at: place, .release)
-        noteChangedEntries()
+        try beginChange(of: space.format.range(of: address, at: level))
+        try change(leaf, at: place) { (last) throws(Memory.Failure) in
+            if last != leaf { try space.fill(below, withPartsOf: last, at: level, in: memory) }
+            return space.tableEntry(below, at: level)
+        }
         memory.count(.split)
         return below
     }
@@ -59,6 +62,17 @@ extension LiveSpace {
         _ leaf: Entry, at level: Level, in memory: borrowing Memory
     ) throws(Memory.Failure) -> PhysicalAddress? {
         guard let table = try newTable(level.below, in: memory) else { return nil }
+        try fill(table, withPartsOf: leaf, at: level, in: memory)
+        let start = format.physical(of: leaf, at: level, for: VirtualAddress(0))
+        if map.frame(of: start) != nil { try setMapsFrames(table, in: memory) }
+        return table
+    }
+
+    /// Makes a table that nobody sees map what a leaf at `level` maps.
+    @inlinable
+    func fill<Memory: SharedMemory>(
+        _ table: PhysicalAddress, withPartsOf leaf: Entry, at level: Level, in memory: borrowing Memory
+    ) throws(Memory.Failure) {
         let start = format.physical(of: leaf, at: level, for: VirtualAddress(0))
         let attributes = format.attributes(of: leaf, at: level)
         let size = PageSize(log2Bytes: Int(format.shift(level.below)))
@@ -69,7 +83,5 @@ extension LiveSpace {
             let small = Entry(bits | format.addressBits(page, at: level.below))
             try memory.store(small, format, at: place(index, of: table), .relaxed)
         }
-        if map.frame(of: start) != nil { try setMapsFrames(table, in: memory) }
-        return table
     }
 }

@@ -8,7 +8,7 @@ extension SpaceEditor where Memory: SharedMemory {
     @inlinable
     @inline(__always)
     public mutating func unmap(_ range: VirtualRange) throws(Memory.Failure) -> Refusal? {
-        if isInRecentTable(range), !isWholeTable(range), isOfPages(range), !space.hasRegions {
+        if isInRecentTable(range), !isWholeTable(range), isOfPages(range), !space.hasRegions, invalidation == nil {
             noteChangedEntries()
             try unmapPages(recentTable, range.first, range.last, mapsFrames: recentMapsFrames)
             return nil
@@ -23,7 +23,7 @@ extension SpaceEditor where Memory: SharedMemory {
         guard let part else { return nil }
         if let refusal = try splitEnds(of: part, root) { return refusal }
         if space.hasRegions { forgetRegions(part) }
-        noteChangedEntries()
+        try beginChange(of: part)
         try unmapEntries(root.table, Format.fixedTopLevel ?? root.topLevel, part.first, part.last)
         if !leftFiles.isEmpty { try leaveFiles() }
         return nil
@@ -158,7 +158,11 @@ extension SpaceEditor where Memory: SharedMemory {
     @usableFromInline
     mutating func addToBatch(_ table: PhysicalAddress, _ level: Level) throws(Memory.Failure) {
         forgetRecentTable()
-        try unlinked.add(table, log2Bytes: space.format.log2TableBytes(level), in: memory)
+        let (memory, invalidation) = (memory, invalidation)
+        try unlinked.add(table, log2Bytes: space.format.log2TableBytes(level), in: memory) {
+            () throws(Memory.Failure) in
+            if let invalidation, memory.enforces(.flushWhenBatchFails) { try invalidation.flush(in: memory) }
+        }
     }
 
     /// Gives up the mappings of a leaf that is cleared.
@@ -167,7 +171,9 @@ extension SpaceEditor where Memory: SharedMemory {
         let physical = space.format.physical(of: leaf, at: level, for: VirtualAddress(0))
         guard let frame = space.map.frame(of: physical) else { return }
         let order = space.format.shift(level) &- UInt64(space.format.log2FrameBytes)
-        try space.references.dropMappings(1 &<< UInt32(truncatingIfNeeded: order), of: frame, in: memory)
+        let pages: UInt32 = 1 &<< UInt32(truncatingIfNeeded: order)
+        if let invalidation { return try invalidation.drop(pages, of: frame, in: memory) }
+        try space.references.dropMappings(pages, of: frame, in: memory)
     }
 
     /// Unlinks everything, the top table included.
@@ -177,6 +183,10 @@ extension SpaceEditor where Memory: SharedMemory {
         space.regions = RegionMap()
         space.hasRegions = false
         let root = try Structure.loadRoot(space.words, memory)
+        if invalidation != nil {
+            let trees = space.format.addressSpace(root: root.table, topLevel: root.topLevel)
+            for tree in [trees.lower, trees.upper] { if let tree { try beginChange(of: tree.range) } }
+        }
         try unlink(root.table, root.topLevel)
         try memory.store(0, to: space.words.root, .release)
         if !leftFiles.isEmpty { try leaveFiles() }

@@ -7,7 +7,8 @@ import TableMemory
 //   2. Change entries, each with one store. A page's reference is dropped only after the entry that mapped it, or the entry
 //      that led to its table, was cleared: a fast pin that still has the old value finds that out (`LiveSpace+PinFast`).
 //   3. A table is put into the batch when no entry leads to it any more.
-//   4. Release the lock. Then wait for the walkers and free the batch (`UnlinkedTables`).
+//   4. Where somebody keeps translations, finish what is owed to them (`Invalidation`).
+//   5. Release the lock. Then wait for the walkers and free the batch (`UnlinkedTables`).
 
 /// A space whose lock is held for writing. Exists inside `LiveSpace.edit` only.
 public struct SpaceEditor<Format: WritableFormat, Structure: SpaceStructure, Memory: SharedMemory>: ~Copyable {
@@ -30,6 +31,9 @@ public struct SpaceEditor<Format: WritableFormat, Structure: SpaceStructure, Mem
     /// Whether readers may be between the halves of entries that were changed.
     @usableFromInline
     var hasChangedEntries = false
+    /// What is owed to those who keep translations; `nil` if nobody does.
+    @usableFromInline
+    var invalidation: Invalidation<Format, Structure>?
     /// Files of regions that were forgotten.
     @usableFromInline
     var leftFiles: [PageCache] = []
@@ -66,6 +70,63 @@ extension SpaceEditor {
     mutating func forgetRecentTable() { recentStart = 1 }
 }
 
+extension SpaceEditor where Memory: SharedMemory {
+    /// To be called before entries of a range are cleared or replaced.
+    @inlinable
+    @inline(__always)
+    mutating func beginChange(of range: VirtualRange) throws(Memory.Failure) {
+        noteChangedEntries()
+        if let invalidation { try invalidation.begin(range, in: memory) }
+    }
+
+    @inlinable
+    @inline(__always)
+    mutating func finishInvalidation() throws(Memory.Failure) {
+        if let invalidation {
+            try invalidation.finish(in: memory)
+            self.invalidation = nil
+        }
+    }
+
+    /// Clears an entry that was loaded, and returns what it was then: processors may have recorded uses in a leaf since.
+    @inlinable
+    @inline(__always)
+    func take(_ entry: Entry, at place: PhysicalAddress, _ level: Level) throws(Memory.Failure) -> Entry {
+        let empty = space.format.emptyEntry(at: level)
+        if invalidation != nil, !Format.isAccessedInHalves, memory.enforces(.changeEntryAtomically) {
+            return try memory.exchange(with: empty, space.format, at: place, .full)
+        }
+        try memory.store(empty, space.format, at: place, .release)
+        return entry
+    }
+
+    /// Replaces a leaf that was loaded by what `change` makes of it.
+    @inlinable
+    @inline(__always)
+    func change(
+        _ leaf: Entry, at place: PhysicalAddress, _ change: (Entry) throws(Memory.Failure) -> Entry
+    ) throws(Memory.Failure) {
+        if invalidation != nil, !Format.isAccessedInHalves, memory.enforces(.changeEntryAtomically) {
+            return try changeAtomically(leaf, at: place, change)
+        }
+        try memory.store(change(leaf), space.format, at: place, .release)
+    }
+
+    @inlinable
+    @inline(never)
+    func changeAtomically(
+        _ leaf: Entry, at place: PhysicalAddress, _ change: (Entry) throws(Memory.Failure) -> Entry
+    ) throws(Memory.Failure) {
+        var seen = leaf
+        while true {
+            let outcome = try memory.compareExchange(
+                expected: seen, desired: change(seen), space.format, at: place, .full)
+            if outcome.isExchanged { return }
+            seen = Entry(outcome.original)
+        }
+    }
+}
+
 extension LiveSpace {
     /// Runs `body` with the lock held for writing, and then frees the tables that it unlinked.
     ///
@@ -78,12 +139,16 @@ extension LiveSpace {
         in memory: borrowing Memory,
         _ body: (inout SpaceEditor<Format, Structure, Memory>) throws(Memory.Failure) -> Result
     ) throws(Memory.Failure) -> Result {
-        var editor = SpaceEditor(self, copy memory)
+        let memory = copy memory
+        var editor = SpaceEditor(self, memory)
         let result = try memory.withWriteLock(words.lock) { (_) throws(Memory.Failure) in
+            if isWatched { editor.invalidation = Invalidation(self) }
             let result = try body(&editor)
+            if memory.enforces(.flushUnderLock) { try editor.finishInvalidation() }
             try editor.waitBeforeReuse()
             return result
         }
+        try editor.finishInvalidation()
         try editor.unlinked.free(in: memory)
         return result
     }

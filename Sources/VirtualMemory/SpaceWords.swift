@@ -12,6 +12,9 @@ import TableMemory
 // | 32     | growth lock    | whoever grows the space, which takes no more than a reader's lock                    |
 // | 40     | fragment lock  | the allocator of tables that are smaller than a frame                                |
 // | 48-119 | fragment lists | the same, one list for each size: frames of which some fragments are free            |
+// | 120    | flush lock     | whoever writes into the flush log                                                    |
+// | 128    | flushes begun  | whoever has translations flushed with the space's lock held for reading only         |
+// | 136    | flush log      | how many flushes there were, then the ranges of the last ones: see `FlushLog`        |
 
 /// Where the words of one space are.
 public struct SpaceWords: Hashable, Sendable {
@@ -26,7 +29,7 @@ public struct SpaceWords: Hashable, Sendable {
     }
 
     @inlinable
-    public static var byteCount: UInt64 { 128 }
+    public static var byteCount: UInt64 { 320 }
 
     @inlinable
     func place(_ offset: UInt64) -> PhysicalAddress { PhysicalAddress(address.rawValue &+ offset) }
@@ -50,4 +53,9 @@ public struct SpaceWords: Hashable, Sendable {
     public func fragmentList(_ log2Count: Int) -> Word<UInt64> {
         Word(place(48 &+ UInt64(truncatingIfNeeded: log2Count) &* 8))
     }
+    @inlinable
+    public var flushLog: FlushLog { FlushLog(lock: TicketLock(at: place(120)), at: place(136)) }
+    /// How many flushes have begun and not ended.
+    @inlinable
+    public var flushesBegun: Word<UInt64> { Word(place(128)) }
 }

@@ -56,27 +56,35 @@ struct UnlinkedTables<Structure: SpaceStructure> {
     var isEmpty: Bool { batch.isEmpty && chain == 0 }
 
     /// Takes a table that no entry points to any more.
+    ///
+    /// - Parameter prepare: Runs before tables are freed at once, for want of room.
     @inlinable
     mutating func add<Memory: SharedMemory>(
-        _ table: PhysicalAddress, log2Bytes: Int, in memory: borrowing Memory
+        _ table: PhysicalAddress, log2Bytes: Int, in memory: borrowing Memory,
+        beforeFreeing prepare: () throws(Memory.Failure) -> Void = {}
     ) throws(Memory.Failure) {
         memory.count(.tableFreed)
-        if batch.count == Self.capacity { try free(in: memory) }
+        if batch.count == Self.capacity {
+            try prepare()
+            try free(in: memory)
+        }
         if !batch.isEmpty {
             batch.append((table, log2Bytes))
         } else if try memory.allows(.batch) {
             batch.reserveCapacity(16)
             batch.append((table, log2Bytes))
         } else {
-            try addWithoutBatch(table, log2Bytes, in: memory)
+            try addWithoutBatch(table, log2Bytes, in: memory, beforeFreeing: prepare)
         }
     }
 
     @inlinable
     mutating func addWithoutBatch<Memory: SharedMemory>(
-        _ table: PhysicalAddress, _ log2Bytes: Int, in memory: borrowing Memory
+        _ table: PhysicalAddress, _ log2Bytes: Int, in memory: borrowing Memory,
+        beforeFreeing prepare: () throws(Memory.Failure) -> Void
     ) throws(Memory.Failure) {
         if reclaimer.policy == .rcu, isAlone, try link(table, log2Bytes, in: memory) { return }
+        try prepare()
         if memory.enforces(.syncWhenBatchFails) { try reclaimer.wait(in: memory) }
         try tables.free(table, log2Bytes: log2Bytes, in: memory)
     }

@@ -69,6 +69,14 @@ extension WritableFormat {
     @inlinable
     func offsetMask(_ level: Level) -> UInt64 { (1 &<< shift(level)) &- 1 }
 
+    /// All that the entry of an address covers.
+    @inlinable
+    func range(of address: VirtualAddress, at level: Level) -> VirtualRange {
+        let mask = offsetMask(level)
+        return VirtualRange(
+            first: VirtualAddress(address.rawValue & ~mask), last: VirtualAddress(address.rawValue | mask))
+    }
+
     /// log2 of the bytes that a table takes: its own, or those of the smallest fragment of a frame.
     @inlinable
     func log2TableBytes(_ level: Level) -> Int {

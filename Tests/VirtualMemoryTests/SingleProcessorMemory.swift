@@ -227,14 +227,14 @@ final class SingleProcessorMemory: SharedMemory {
     func enterRCU() { readerDepth += 1 }
     func leaveRCU() { readerDepth -= 1 }
 
-    private func waitForReaders() throws(MemoryMisuse) {
-        guard interruptDepth == 0, readerDepth == 0 else { try misuse("readers are waited for inside a section") }
+    private func waitForReaders(_ depth: Int) throws(MemoryMisuse) {
+        guard depth == 0 else { try misuse("readers are waited for inside a section") }
         waits += 1
         whileWaiting?()
     }
 
-    func interrupt(_ processors: ProcessorSet) throws(MemoryMisuse) { try waitForReaders() }
-    func synchronize() throws(MemoryMisuse) { try waitForReaders() }
+    func interrupt(_ processors: ProcessorSet) throws(MemoryMisuse) { try waitForReaders(interruptDepth) }
+    func synchronize() throws(MemoryMisuse) { try waitForReaders(interruptDepth + readerDepth) }
     func startGracePeriod() -> GracePeriod { GracePeriod(0) }
     func isOver(_ period: GracePeriod) -> Bool { true }
 

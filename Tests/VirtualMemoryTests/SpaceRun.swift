@@ -16,6 +16,10 @@ final class SpaceRun<F: WritableFormat> {
     let places: Places<F>
     var model: SpaceModel<F>
     var random: SeededRandom
+    /// Keeps translations while everything changes.
+    var processor: RunningProcessor<F>?
+    /// Addresses that it has accessed.
+    var recent: [UInt64] = []
     /// Pins that were taken and not given up.
     var pins: [Pin] = []
     /// What is done at the moment, for a failure's message.

@@ -48,6 +48,8 @@ struct SpaceSuite {
         case plain = "with all the memory it wants"
         case failures = "with each allocation refused once"
         case batches = "without memory for batches"
+        case processors = "under a processor that keeps translations"
+        case processorsWithoutBatches = "under a processor, without memory for batches"
 
         var testDescription: String { rawValue }
     }
@@ -61,6 +63,12 @@ struct SpaceSuite {
     @Test("frees its tables without batches", arguments: SpaceCase.all, ReclaimPolicy.allCases)
     func batches(space: SpaceCase, policy: ReclaimPolicy) throws { try space.run(policy, .batches) }
 
+    @Test("is what a processor sees that keeps translations", arguments: SpaceCase.all, ReclaimPolicy.allCases)
+    func processors(space: SpaceCase, policy: ReclaimPolicy) throws {
+        try space.run(policy, .processors)
+        try space.run(policy, .processorsWithoutBatches)
+    }
+
     @Test(arguments: SpaceCase.all, SpaceProperty.allCases)
     func `uses leaves so that`(space: SpaceCase, property: SpaceProperty) throws { try space.check(property) }
 
@@ -70,7 +78,8 @@ struct SpaceSuite {
         let run = try SpaceRun(
             format, name, "\(policy.rawValue), \(lot.rawValue)", topLevel: topLevel, policy: policy)
         run.refusesEachAllocation = lot == .failures
-        run.alwaysRefused = lot == .batches ? [.batch] : []
+        run.alwaysRefused = lot == .batches || lot == .processorsWithoutBatches ? [.batch] : []
+        if lot == .processors || lot == .processorsWithoutBatches { run.processor = try RunningProcessor(run) }
         let steps = lot == .plain ? steps : steps / 2
         let comparisons = lot == .plain ? 8 : 2
         do {
@@ -79,6 +88,7 @@ struct SpaceSuite {
                 try run.perform(operation)
                 if number % max(steps / comparisons, 1) == 0 { try run.compare() }
                 try run.compareSamples(2)
+                try run.useProcessor(12)
             }
             try run.finish()
         } catch let misuse as MemoryMisuse {
