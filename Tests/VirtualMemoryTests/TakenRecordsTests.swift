@@ -43,15 +43,18 @@ private struct LeafList<Format: PageTableFormat>: PageWalkVisitor {
 }
 
 extension SpaceRun where F: RecordingFormat {
-    /// Maps, splits and uses pages, and takes the records of some.
+    /// Maps, splits and uses pages, and takes the records of some, while a processor keeps translations of them.
     fileprivate func takeAtRandom(_ steps: Int) throws {
         let operations: [SpaceOperation] = [
             .mapDevice, .mapFrames, .protect, .unmap, .split, .record, .record, .record, .record,
         ]
+        processor = try RunningProcessor(self)
         for _ in 0..<steps {
             guard let operation = operations.randomElement(using: &random) else { return }
             try perform(operation)
+            try useProcessor(3)
             if chance(2) { try takeSome() }
+            try useProcessor(3)
         }
         try finish()
     }
