@@ -31,19 +31,59 @@ extension StressWorker {
     func summarise() {
         let area = anyArea()
         let whole = wholeRange(area)
+        let counts = random.once(in: 2)
         let summary =
             if policy == .rcu && random.once(in: 2) {
-                memory.withRCUReader { section in space.summary(of: whole, in: section) }
+                memory.withRCUReader { section in space.summary(of: whole, countingFrames: counts, in: section) }
             } else {
-                memory.withInterruptsBlocked { section in space.summary(of: whole, in: section) }
+                memory.withInterruptsBlocked { section in
+                    space.summary(of: whole, countingFrames: counts, in: section)
+                }
             }
         let bytes = area.pageCount << UInt64(format.log2FrameBytes)
         if summary.mappedBytes > bytes { violation("\(summary.mappedBytes) bytes of \(bytes) are mapped") }
         if summary.writableBytes > summary.mappedBytes { violation("more is writable than mapped: \(summary)") }
+        guard let frames = summary.frames else { return }
+        if frames.residentBytes > summary.mappedBytes || frames.share > frames.residentBytes << SpaceSummary.log2Share {
+            violation("no part of what is mapped: \(summary)")
+        }
+    }
+
+    /// Surveys an area in a section: ranges and holes are all of it, and each range was there.
+    private func survey() {
+        let whole = wholeRange(anyArea())
+        let survey =
+            if policy == .rcu && random.once(in: 2) {
+                memory.withRCUReader { section in space.survey(whole, in: section, holes: true) }
+            } else {
+                memory.withInterruptsBlocked { section in space.survey(whole, in: section, holes: true) }
+            }
+        for range in survey.ranges {
+            let wrong = shared.wrong(range.physical, at: range.first.rawValue, size: range.byteCount)
+            if let wrong { return violation(wrong) }
+        }
+        if let oddity = survey.oddities.first { violation("\(oddity.address): \(oddity.kind)") }
+        let holes = survey.holes.reduce(UInt64(0)) { $0 + ($1.virtual.byteCount ?? 0) }
+        let found = survey.ranges.reduce(holes) { $0 + $1.byteCount }
+        // The upper part of a space that has not grown yet is in no tree.
+        if found > whole.byteCount ?? .max { violation("a survey has \(found) bytes of \(whole)") }
+    }
+
+    /// Reads the records of some pages, each with the lock held that it takes.
+    private func readRecords() {
+        let pages = likelyPages(atMost: 2048)
+        var records: [PageRecord] = []
+        space.readPageRecords(of: range(pages.first, pages.last), in: memory, into: &records)
+        for (number, record) in records.enumerated() where record.isPresent {
+            let address = pages.first + UInt64(number) * shared.pageBytes
+            let physical = PhysicalAddress(record.frameNumber << UInt64(format.log2FrameBytes))
+            if let wrong = shared.wrong(physical, at: address, size: shared.pageBytes) { return violation(wrong) }
+        }
     }
 
     /// Walks an area in a section.
     func walk() {
+        if random.once(in: 2) { return survey() }
         let area = anyArea()
         let range = wholeRange(area)
         var visitor = LeafVisitor(shared)
@@ -77,6 +117,7 @@ extension StressWorker {
     }
 
     func translateLocked() {
+        if random.once(in: 4) { return readRecords() }
         let address = likelyPage() + random.below(shared.pageBytes)
         memory.withReadLock(space.words.lock) { lock in compare(address, mustBeMapped: false, lock) }
     }
