@@ -117,6 +117,11 @@ final class Invalidation<Format: WritableFormat, Structure: SpaceStructure> {
     @usableFromInline
     func begin<Memory: SharedMemory>(_ range: VirtualRange, in memory: borrowing Memory) throws(Memory.Failure) {
         note(range)
+        try announce(range, in: memory)
+    }
+
+    /// Step 1 for who flushes by himself what he has changed.
+    func announce<Memory: SharedMemory>(_ range: VirtualRange, in memory: borrowing Memory) throws(Memory.Failure) {
         if memory.enforces(.tellObserversFirst) { return try tell(range, in: memory) }
         forgotten.append(range)
     }

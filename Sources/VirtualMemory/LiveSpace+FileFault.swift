@@ -73,7 +73,9 @@ extension LiveSpace {
         switch view.sharing {
         case .shared:
             if memory.enforces(.markDirtyBeforeWritable) { try references.markDirty(frame, in: memory) }
-            _ = try replace(loaded, by: leaf(frame, region.attributes), of: table, in: memory)
+            // What processors have recorded in the entry stays.
+            var change = LeafChange(format, .leafTable, region.attributes.rights)
+            _ = try replace(loaded, by: change.changed(entry), of: table, in: memory)
         case .private:
             guard let own = try references.allocator.allocate(in: memory) else { return .outOfMemory }
             var bytes = [UInt8](repeating: 0, count: Int(format.pageBytes))

@@ -9,7 +9,7 @@ import TableMemory
 //     again whether the entry is still what the decision was based on; they are in an RCU section, because
 //   - taking back empty leaf tables needs no more than the lock for reading either (`LiveSpace+Retract`);
 //   - growth holds it for reading at least, and the growth lock;
-//   - lock-free walkers hold nothing but a section: translate, walk, summarise, pin fast.
+//   - lock-free walkers hold nothing but a section: translate, walk, survey, summarise, pin fast.
 //
 // Lock order: space, growth, tables by address, fragments, frames. Of these a section waits for those of tables and below only,
 // and nobody waits for sections with one of them held.
