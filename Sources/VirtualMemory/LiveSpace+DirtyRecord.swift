@@ -93,7 +93,10 @@ extension LiveSpace {
     ) throws(Memory.Failure) -> Int {
         var change = change
         if isWatched {
-            try changeAndFlush(&change, of: range, memory)
+            try changeAndFlush(range, in: memory) { () throws(Memory.Failure) in
+                try changeLeaves(&change, of: range, memory)
+                return change.touched
+            }
         } else {
             try changeLeaves(&change, of: range, memory)
         }
@@ -101,9 +104,10 @@ extension LiveSpace {
         return change.count
     }
 
-    /// Steps 1 to 5.
-    private func changeAndFlush<Memory: SharedMemory>(
-        _ change: inout WriteChange<Format>, of range: VirtualRange, _ memory: Memory
+    /// Steps 1 to 5 for a range of which `change` changes leaves and says from where to where it has.
+    @usableFromInline
+    func changeAndFlush<Memory: SharedMemory>(
+        _ range: VirtualRange, in memory: Memory, _ change: () throws(Memory.Failure) -> VirtualRange?
     ) throws(Memory.Failure) {
         let invalidation = Invalidation(self)
         try invalidation.announce(range, in: memory)
@@ -112,8 +116,7 @@ extension LiveSpace {
             _ = try memory.add(1, to: words.flushesBegun, .full)
             isAnnounced = true
         }
-        try changeLeaves(&change, of: range, memory)
-        var flushed = change.touched
+        var flushed = try change()
         if memory.enforces(.flushWholeRangeWhenNested), try memory.load(words.flushesBegun, .acquire) > 1 {
             flushed = range
         }
