@@ -85,6 +85,7 @@ extension LiveSpace {
     }
 
     /// What a change of a range that is under way has to do for those who keep translations; `nil` if nobody does.
+    @usableFromInline
     func beginInvalidation<Memory: SharedMemory>(
         of range: VirtualRange, in memory: borrowing Memory
     ) throws(Memory.Failure) -> Invalidation<Format, Structure>? {
