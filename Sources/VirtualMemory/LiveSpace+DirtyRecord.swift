@@ -185,10 +185,16 @@ extension LiveSpace {
     private func replace<Memory: SharedMemory>(
         _ leaf: Entry, at place: PhysicalAddress, by change: WriteChange<Format>, _ memory: Memory
     ) throws(Memory.Failure) -> Entry {
-        guard isWatched, !Format.isAccessedInHalves, memory.enforces(.changeEntryAtomically) else {
-            try memory.store(change.changed(leaf), format, at: place, .release)
-            return leaf
+        if isWatched, !Format.isAccessedInHalves, memory.enforces(.changeEntryAtomically) {
+            return try replaceAtomically(leaf, at: place, by: change, memory)
         }
+        try memory.store(change.changed(leaf), format, at: place, .release)
+        return leaf
+    }
+
+    private func replaceAtomically<Memory: SharedMemory>(
+        _ leaf: Entry, at place: PhysicalAddress, by change: WriteChange<Format>, _ memory: Memory
+    ) throws(Memory.Failure) -> Entry {
         var seen = leaf
         while true {
             // Processors record uses; for all else the table's lock is needed.
