@@ -19,6 +19,7 @@ public struct StressReport: Sendable {
             line.number("mapped", outcome.counts.mapped)
             line.number("pinned", outcome.counts.pinned)
             line.number("longTermPins", outcome.counts.longTermPins)
+            line.number("accesses", outcome.counts.accesses)
             line.number("retreats", outcome.counts.retreats)
             line.number("tablesFreed", outcome.counts.tablesFreed)
             line.number("growths", outcome.counts.growths)

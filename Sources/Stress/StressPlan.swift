@@ -53,6 +53,8 @@ public struct StressCounts: Sendable, Equatable {
     public var pinned: UInt64 = 0
     /// Those of them that may stay pinned.
     public var longTermPins: UInt64 = 0
+    /// Pages that virtual processors read or wrote.
+    public var accesses: UInt64 = 0
     /// Operations that were refused for want of memory.
     public var outOfMemory: UInt64 = 0
     /// Fast pins that gave up.
@@ -88,7 +90,8 @@ public struct StressCounts: Sendable, Equatable {
 
     private static var all: [WritableKeyPath<StressCounts, UInt64>] {
         [
-            \.operations, \.mapped, \.pinned, \.longTermPins, \.outOfMemory, \.retreats, \.tablesFreed, \.growths,
+            \.operations, \.mapped, \.pinned, \.longTermPins, \.accesses, \.outOfMemory, \.retreats, \.tablesFreed,
+            \.growths,
             \.splits, \.faults, \.moves, \.collapses, \.retractions, \.fileWrites, \.writebacks, \.truncations,
             \.extensions, \.pagesReclaimed, \.storeFailures, \.unreadable,
         ]

@@ -21,6 +21,8 @@ extension StressPlan {
             .unmapBeforeTruncating, .oneChangeAtATime, .keepPageDuringWriteback, .orderUnlinkBeforeUsers,
             .revalidateAfterSplit, .freezeBeforeDirtyTest, .retreatWhenMappingGone,
             .checkFileMappingBeforeLongTermPin, .unshareBeforeLongTermPin,
+            .flushBeforeFree, .flushWhenBatchFails, .flushUnderLock, .interruptKeepers, .lookAtFlushLog,
+            .changeEntryAtomically, .recordUseAtomically,
         ]
     }
 }

@@ -49,6 +49,8 @@ final class StressWorker<Format: StressFormat, Memory: StressMemory> {
     var random: SplitMix64
     var counts = StressCounts()
     var held: [HeldPin] = []
+    /// What keeps translations for this thread, now and then.
+    var processor: VirtualProcessor<Format, SoundStructure, Memory>?
     /// For each file and half of a page, what this thread wrote last.
     var writes: [[UInt64: FileWrite]]
     var writeNumber: UInt64 = 0
@@ -114,6 +116,7 @@ final class StressWorker<Format: StressFormat, Memory: StressMemory> {
         }
         operation = "unpin"
         while let pin = held.popLast() { unpin(pin) }
+        dismissProcessor()
         counts.retreats += memory.eventCount(.retreat)
         counts.tablesFreed += memory.eventCount(.tableFreed)
         counts.growths += memory.eventCount(.growth)
@@ -122,7 +125,7 @@ final class StressWorker<Format: StressFormat, Memory: StressMemory> {
     }
 
     private func perform() {
-        switch random.below(130) {
+        switch random.below(150) {
         case 0..<13: named("map frames") { mapFrames() }
         case 13..<17: named("map device") { mapDevice() }
         case 17..<25: named("unmap") { unmap() }
@@ -147,6 +150,7 @@ final class StressWorker<Format: StressFormat, Memory: StressMemory> {
         case 123..<126: named("write back") { writeBack() }
         case 126: named("resize") { resize() }
         case 127: named("reclaim pages") { reclaimPages() }
+        case 128..<148: named("access") { useProcessor() }
         default: named("grow") { grow(to: anyArea()) }
         }
     }

@@ -14,16 +14,20 @@ extension VirtualProcessor {
             guard let found = try leaf(of: address) else { return nil }
             let bits = found.pathBits & format.pathBits(of: found.entry, at: found.level)
             let rights = format.effectiveRights(format.rights(ofPath: bits))
-            guard rights.contains(access.right(mode)) else { return nil }
+            guard rights.contains(access.right(judgedMode)) else { return nil }
             uses.prepare(for: found.entry, at: found.level, format)
             let difference = access == .write ? uses.ofWriting : uses.ofReading
             if difference != 0, try !record(difference, found) { continue }
             let physical = format.physical(of: found.entry, at: found.level, for: address)
             let isWritten = access == .write || uses.ofWriting == 0
-            buffer.keep(address, at: physical, rights, mode, isWritten: isWritten)
+            buffer.keep(address, at: physical, rights, judgedMode, isWritten: isWritten)
             return physical
         }
     }
+
+    /// Whose rights decide: where entries know no user, those of the supervisor do for everybody.
+    @inlinable
+    var judgedMode: ProcessorMode { Format.notions.user ? mode : .supervisor }
 
     /// Goes down to the leaf of an address.
     @inlinable
@@ -178,7 +182,7 @@ extension VirtualProcessor {
                 guard case .mapped(let mapping) = try space.view(in: section).translate(address, in: section) else {
                     return false
                 }
-                return !mapping.rights.contains(access.right(mode))
+                return !mapping.rights.contains(access.right(judgedMode))
             }
         } catch { throw .memory(error) }
     }

@@ -74,7 +74,8 @@ struct StressTests {
         let result = try #require(
             try await Self.run(["--paging", format, "--threads", "3", "--operations", "2500"]).last)
         var fields = [
-            "mapped", "splits", "longTermPins", "moves", "collapses", "fileWrites", "writebacks", "truncations",
+            "mapped", "splits", "longTermPins", "accesses", "moves", "collapses", "fileWrites", "writebacks",
+            "truncations",
             "extensions", "pagesReclaimed",
         ]
         // Tables whose entries are in halves are taken back by writers only.

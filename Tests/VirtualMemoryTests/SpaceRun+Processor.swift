@@ -37,7 +37,9 @@ extension SpaceRun {
             guard let access = ProcessorAccess.allCases.randomElement(using: &random) else { continue }
             let mode: ProcessorMode = chance(3) ? .supervisor : .user
             let page = model.mappings.value(at: address)
-            let isAllowed = page?.attributes.rights.contains(access.right(mode)) ?? false
+            // Where entries know no user, what they say is of everybody.
+            let right = access.right(F.notions.user ? mode : .supervisor)
+            let isAllowed = page?.attributes.rights.contains(right) ?? false
             let found = try processor.physical(of: address, for: access, mode)
             try verify(
                 found?.rawValue == (isAllowed ? page?.physical : nil),
