@@ -1,5 +1,3 @@
-import Synchronization
-
 // What should be in a file, in plain words: each thread notes what it writes, and the model what a change of the size has cut off.
 //
 // A file is looked at in halves of pages, and its size is a number of them: with an odd number the end is inside a page, a few
@@ -18,13 +16,13 @@ final class FileModel: Sendable {
         var target: UInt64?
     }
 
-    private let state: Mutex<State>
+    private let state: Guarded<State>
     /// The most there can be.
     let halfCount: UInt64
 
     init(pages: UInt64, halves: UInt64) {
         halfCount = 2 * pages
-        state = Mutex(
+        state = Guarded(
             State(halves: halves, cuts: (0..<2 * pages).map { $0 < halves ? 0 : 1 }))
     }
 

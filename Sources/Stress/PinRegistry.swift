@@ -1,10 +1,8 @@
-import Synchronization
-
 /// Who says that it has pinned which frames: a frame that is listed must not lose its page to a copy.
 ///
 /// A pin is listed after it was taken, and crossed out before it is given up.
 final class PinRegistry: Sendable {
-    private let counts = Mutex<[UInt32: Int]>([:])
+    private let counts = Guarded<[UInt32: Int]>([:])
 
     func add(_ frame: UInt32) { counts.withLock { $0[frame, default: 0] += 1 } }
 

@@ -141,7 +141,9 @@ final class SpaceModel: @unchecked Sendable {
 
     /// Notes that pages from `first` to `last` have become a large leaf.
     ///
-    /// - Parameter before: Where each page was.
+    /// - Parameters:
+    ///   - physical: Where the first of them is now: where it was, or in a copy.
+    ///   - isInMemory: Whether that is a frame.
     /// - Returns: What is wrong with it.
     func collapse(
         _ first: UInt64, _ last: UInt64, to physical: UInt64, isInMemory: Bool

@@ -1,5 +1,3 @@
-import Synchronization
-
 /// What a thread came to.
 struct ThreadResult: Sendable {
     var counts = StressCounts()
@@ -9,9 +7,9 @@ struct ThreadResult: Sendable {
 
 /// What each thread came to.
 final class ThreadResults: Sendable {
-    private let results: Mutex<[ThreadResult]>
+    private let results: Guarded<[ThreadResult]>
 
-    init(_ threads: Int) { results = Mutex([ThreadResult](repeating: ThreadResult(), count: threads)) }
+    init(_ threads: Int) { results = Guarded([ThreadResult](repeating: ThreadResult(), count: threads)) }
 
     func set(_ result: ThreadResult, of thread: Int) { results.withLock { $0[thread] = result } }
 

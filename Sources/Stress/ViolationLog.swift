@@ -7,7 +7,7 @@ final class ViolationLog: Sendable {
         var messages: [String] = []
     }
 
-    private let entries = Mutex(Entries())
+    private let entries = Guarded(Entries())
     private let isFullNow = Atomic(false)
 
     /// After so many a run ends: what comes next is most often a consequence.

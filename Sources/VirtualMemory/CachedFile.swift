@@ -188,7 +188,7 @@ public final class CachedFile<Store: BackingStore>: PageCache, @unchecked Sendab
                 try clean(dirty, memory)
                 isClean = true
             }
-            return (dirty, self.spaces)
+            return (dirty, notedSpaces())
         }
         if dirty.isEmpty { return nil }
         let indices = dirty.map(\.index)
@@ -215,6 +215,9 @@ public final class CachedFile<Store: BackingStore>: PageCache, @unchecked Sendab
         }
         return nil
     }
+
+    /// The spaces that show the file, in memory of its own: the array is changed in place while this one is read.
+    private func notedSpaces() -> [any FileSpace] { spaces.map { $0 } }
 
     /// The dirty pages in the order of the file.
     private func dirtyPages<Memory: SharedMemory>(_ memory: Memory) throws(Memory.Failure) -> [CachedPage] {
@@ -260,7 +263,7 @@ public final class CachedFile<Store: BackingStore>: PageCache, @unchecked Sendab
                 try clearRest(behind: min(oldCount, newCount), memory)
                 byteCount = newCount
             }
-            return (oldCount, self.spaces)
+            return (oldCount, notedSpaces())
         }
         if let failure { return failure }
         guard newCount < oldCount else { return nil }

@@ -58,9 +58,9 @@ struct StressTests {
     @Test(arguments: formats, policies)
     func `finds nothing wrong`(format: String, policy: String) async throws {
         let more = policy == "interrupt" ? ["--fail-batches"] : []
-        let arguments = ["--paging", format, "--reclaim", policy, "--threads", "3", "--operations", "600"] + more
+        let arguments = ["--paging", format, "--reclaim", policy, "--threads", "3", "--operations", "450"] + more
         let result = try #require(try await Self.run(arguments).last)
-        #expect(result["operations"]?.number == 1800)
+        #expect(result["operations"]?.number == 1350)
         #expect(result["violations"]?.number == 0)
         for field in ["pinned", "retreats", "tablesFreed", "faults"] {
             #expect(result[field]?.number ?? 0 > 0, "\(field)")
