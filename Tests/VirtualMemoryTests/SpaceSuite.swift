@@ -38,6 +38,7 @@ struct SpaceCase: Sendable, CustomTestStringConvertible {
         SpaceCase("x86-64, five levels", X86_64FiveLevel(), steps: 40),
         SpaceCase("ppc64 radix, 64 KiB", PPC64Radix64K(), steps: 40),
         SpaceCase("ppc64 radix, 4 KiB", PPC64Radix4K(), steps: 40),
+        SpaceCase("x86 EPT", X86EPT(), steps: 30),
     ]
 }
 
