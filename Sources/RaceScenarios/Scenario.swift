@@ -47,7 +47,7 @@ public struct Scenario: Sendable {
     /// All scenarios, by name.
     public static var all: [Scenario] {
         (frames + fragments + faults + walks + pins + remaps + growth + halfEntries + moves + collapses + retractions
-            + files + users + translations)
+            + files + users + translations + guests)
             .sorted { $0.name < $1.name }
     }
 
