@@ -58,8 +58,8 @@ let package = Package(
         .target(
             name: "Reports",
             dependencies: [
-                "PageTables", "TableMemory", "PageTableWalk", "MemoryImages", "Interleaving", "RaceScenarios",
-                "Stress",
+                "PageTables", "TableMemory", "PageTableWalk", "VirtualMemory", "MemoryImages", "Interleaving",
+                "RaceScenarios", "Stress",
             ],
             swiftSettings: strict),
         .target(name: "CFiber"),
@@ -98,7 +98,8 @@ let package = Package(
         .testTarget(
             name: "VirtualMemoryTests",
             dependencies: [
-                "PageTables", "TableMemory", "PageTableWalk", "VirtualMemory", "HostMemory", "SeededRandom",
+                "PageTables", "TableMemory", "PageTableWalk", "VirtualMemory", "HostMemory", "MemoryImages", "Reports",
+                "SeededRandom",
             ],
             swiftSettings: strict),
         .target(name: "CKVM", path: "Tests/CKVM"),

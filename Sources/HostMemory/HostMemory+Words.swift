@@ -128,15 +128,13 @@ extension HostMemory {
         _ delta: Value, to word: Word<Value>, _ ordering: UpdateOrdering
     ) -> Value? {
         if MemoryLayout<Value>.size == 8 {
-            var seen: UInt64 = 0
-            let isAdded = host_add_unless_zero64(
-                pointer64(word.address), UInt64(truncatingIfNeeded: delta), &seen, ordering.onHost)
-            return isAdded ? Value(truncatingIfNeeded: seen) : nil
+            let seen = host_add_unless_zero64(
+                pointer64(word.address), UInt64(truncatingIfNeeded: delta), ordering.onHost)
+            return seen == 0 ? nil : Value(truncatingIfNeeded: seen)
         } else {
-            var seen: UInt32 = 0
-            let isAdded = host_add_unless_zero32(
-                pointer32(word.address), UInt32(truncatingIfNeeded: delta), &seen, ordering.onHost)
-            return isAdded ? Value(truncatingIfNeeded: seen) : nil
+            let seen = host_add_unless_zero32(
+                pointer32(word.address), UInt32(truncatingIfNeeded: delta), ordering.onHost)
+            return seen == 0 ? nil : Value(truncatingIfNeeded: seen)
         }
     }
 

@@ -22,7 +22,7 @@ public struct HostMemory: SharedMemory {
         init(entries: UnsafeMutableRawPointer) { self.entries = entries }
     }
 
-    // Pointers and not references: what is copied into every witness is not to be counted. `owner` holds one count for as
+    // Pointers and not references: what is copied into every witness is not to be counted. The owner is retained for as
     // long as the thread is attached, and keeps what the pointers point to.
     @usableFromInline
     let base: UnsafeMutableRawPointer
@@ -30,15 +30,12 @@ public struct HostMemory: SharedMemory {
     let shared: SharedState
     @usableFromInline
     let slot: ProcessorSlot
-    let owner: Unmanaged<HostProcessors>
+    var owner: Unmanaged<HostProcessors> { shared.owner }
 
-    init(
-        base: UnsafeMutableRawPointer, shared: SharedState, slot: ProcessorSlot, owner: Unmanaged<HostProcessors>
-    ) {
+    init(base: UnsafeMutableRawPointer, shared: SharedState, slot: ProcessorSlot) {
         self.base = base
         self.shared = shared
         self.slot = slot
-        self.owner = owner
     }
 
     /// Gives up the view; its number is free for another thread.

@@ -65,6 +65,7 @@ public final class HostProcessors: @unchecked Sendable {
         self.failures = failures
         self.barriers = barriers == .asymmetric && Self.hasMembarrier ? .asymmetric : .fences
         shared = SharedState(allocatedFor: arena, usesFences: self.barriers == .fences, poison: poison)
+        shared.owner = .passUnretained(self)
     }
 
     deinit { shared.deallocate() }
@@ -85,7 +86,8 @@ public final class HostProcessors: @unchecked Sendable {
             if host_compare_exchange64(shared.attached, &seen, attached | 1 &<< UInt64(number), host_full) {
                 let slot = shared.slot(number)
                 slot.reset(number)
-                return HostMemory(base: arena.base, shared: shared, slot: slot, owner: .passRetained(self))
+                _ = shared.owner.retain()
+                return HostMemory(base: arena.base, shared: shared, slot: slot)
             }
         }
     }

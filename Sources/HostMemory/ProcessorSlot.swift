@@ -49,6 +49,16 @@ struct SharedState {
     @inlinable
     var poisons: Bool { words[3] != 0 }
     var poison: UInt64 { words[4] }
+    /// The processors that share the words. Found by way of them, so that what is copied into every witness is one word less.
+    var owner: Unmanaged<HostProcessors> {
+        get {
+            guard let place = UnsafeRawPointer(bitPattern: UInt(words[5])) else {
+                preconditionFailure("shared words belong to their processors from the beginning")
+            }
+            return .fromOpaque(place)
+        }
+        nonmutating set { words[5] = UInt64(UInt(bitPattern: newValue.toOpaque())) }
+    }
     /// A bit for each processor.
     @inlinable
     var attached: UnsafeMutablePointer<UInt64> { words + Self.wordsPerSlot }

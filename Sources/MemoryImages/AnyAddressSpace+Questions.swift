@@ -47,13 +47,13 @@ extension AnyAddressSpace {
     /// Reads the tables below a range of addresses; tables that are not in the image are oddities of the survey.
     public func survey(
         _ range: VirtualRange = .all, view: View, in contents: MemoryImage.Contents,
-        limits: SurveyLimits = SurveyLimits()
+        limits: SurveyLimits = SurveyLimits(), holes: Bool = false
     ) -> Survey {
         switch contents {
         case .segments(let memory):
-            ask(SurveyQuestion(memory: memory, range: range, view: view, limits: limits))
+            ask(SurveyQuestion(memory: memory, range: range, view: view, limits: limits, holes: holes))
         case .kdump(let memory):
-            ask(SurveyQuestion(memory: memory, range: range, view: view, limits: limits))
+            ask(SurveyQuestion(memory: memory, range: range, view: view, limits: limits, holes: holes))
         }
     }
 
@@ -147,6 +147,7 @@ private struct SurveyQuestion<Memory: TableMemory & Sendable>: SpaceQuestion {
     let range: VirtualRange
     let view: View
     let limits: SurveyLimits
+    let holes: Bool
 
     func answer<Format: LinuxPageTableFormat>(_ space: AddressSpace<Format>) -> Survey {
         switch view {
@@ -157,7 +158,7 @@ private struct SurveyQuestion<Memory: TableMemory & Sendable>: SpaceQuestion {
 
     private func survey<Format: PageTableFormat>(_ space: AddressSpace<Format>) -> Survey {
         do throws(Memory.Failure) {
-            return try space.survey(range, in: memory, limits: limits)
+            return try space.survey(range, in: memory, limits: limits, holes: holes)
         } catch {
             // Every failure of an image says that something is not there, which a survey notes and does not throw.
             return Survey()

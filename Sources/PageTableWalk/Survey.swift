@@ -6,6 +6,9 @@ import TableMemory
 public struct Survey: Sendable {
     /// In the order of addresses; neighbours that could be one range are one.
     public internal(set) var ranges: [MappedRange] = []
+    /// What maps nothing, in the order of addresses, if it was asked for: not what tables say that are malformed, not in
+    /// memory, or not followed.
+    public internal(set) var holes: [Hole] = []
     /// Each distinct table once, in the order in which the walk met them; not those of which nothing is in memory.
     public internal(set) var tables: [SurveyedTable] = []
     /// In the order in which the walk met them.
@@ -15,6 +18,18 @@ public struct Survey: Sendable {
 
     /// A survey of nothing.
     public init() {}
+}
+
+/// Consecutive addresses that map nothing, because entries of one level do not.
+public struct Hole: Hashable, Sendable {
+    public let virtual: VirtualRange
+    /// The level of the tables whose entries map nothing: how far a walk comes.
+    public let level: Level
+
+    public init(_ virtual: VirtualRange, level: Level) {
+        self.virtual = virtual
+        self.level = level
+    }
 }
 
 /// A table that a survey has read.
@@ -62,7 +77,7 @@ public struct Oddity: Hashable, Sendable {
 
 /// What a survey may spend beyond one look at each distinct table.
 public struct SurveyLimits: Sendable {
-    /// Ranges that are repeated because a table is reached by several entries. Three hostile tables are enough to ask for
+    /// Ranges and holes that are repeated because a table is reached by several entries. Three hostile tables are enough to ask for
     /// 2^36 of them.
     public var repeatedRanges: Int
     public var oddities: Int
@@ -79,13 +94,15 @@ extension AddressSpace {
     /// Each distinct table is read once, however many entries reach it: what it maps is repeated from the first reading.
     /// (Once for each set of rights above it and for each part of it that such an entry or the range leaves; formats
     /// have few.) A table that contains itself is reported and not followed.
+    /// - Parameter holes: Whether what maps nothing is wanted as well.
     /// - Throws: The memory's failure, but for those that only say that a table is not there.
-    /// - Complexity: The distinct tables and the ranges found. Memory: 32 bytes a range, about 100 a table.
+    /// - Complexity: The distinct tables and the ranges found. Memory: 32 bytes a range or hole, about 100 a table.
     @inlinable
     public func survey<Memory: TableMemory & ~Copyable & ~Escapable>(
-        _ range: VirtualRange = .all, in memory: borrowing Memory, limits: SurveyLimits = SurveyLimits()
+        _ range: VirtualRange = .all, in memory: borrowing Memory, limits: SurveyLimits = SurveyLimits(),
+        holes: Bool = false
     ) throws(Memory.Failure) -> Survey {
-        var surveyor = Surveyor(format, limits: limits)
+        var surveyor = Surveyor(format, limits: limits, keepsHoles: holes)
         try walk(range, in: memory, visitor: &surveyor)
         return surveyor.book.finish()
     }

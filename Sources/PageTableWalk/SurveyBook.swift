@@ -11,6 +11,7 @@ private struct TableReading {
     let limits: IndexLimits
     let base: VirtualAddress
     let log: Range<Int>
+    let holes: Range<Int>
 }
 
 private struct TablePlace: Hashable {
@@ -24,13 +25,16 @@ private struct OpenTable {
     /// Whether its entries are counted; they are not if they were before.
     var counts: Bool
     let logStart: Int
+    let holeStart: Int
 }
 
-/// What a survey keeps for each table, and the log of ranges.
+/// What a survey keeps for each table, and the logs of ranges and of holes.
 @usableFromInline
 struct SurveyBook {
     @usableFromInline
     var log: [MappedRange] = []
+    @usableFromInline
+    var holes: [Hole] = []
     private var limits: SurveyLimits
     private var survey = Survey()
     private var open: [OpenTable] = []
@@ -59,7 +63,9 @@ struct SurveyBook {
             return false
         }
         let (index, counts) = note(visit, place, entryBytes)
-        open.append(OpenTable(table: visit.table, tableIndex: index, counts: counts, logStart: log.count))
+        open.append(
+            OpenTable(
+                table: visit.table, tableIndex: index, counts: counts, logStart: log.count, holeStart: holes.count))
         return true
     }
 
@@ -70,7 +76,8 @@ struct SurveyBook {
         if visit.isWhole {
             readings[closed.tableIndex].append(
                 TableReading(
-                    rights: visit.rights, limits: visit.limits, base: visit.base, log: closed.logStart..<log.count))
+                    rights: visit.rights, limits: visit.limits, base: visit.base, log: closed.logStart..<log.count,
+                    holes: closed.holeStart..<holes.count))
         }
     }
 
@@ -125,15 +132,16 @@ struct SurveyBook {
     }
 
     private mutating func `repeat`(_ reading: TableReading, at visit: TableVisit) {
-        guard !reading.log.isEmpty else { return }
-        guard reading.log.count <= limits.repeatedRanges else {
+        let count = reading.log.count + reading.holes.count
+        guard count <= limits.repeatedRanges else {
             report(
                 .repeatLeftOut(table: visit.table), pointer ?? visit.position(visit.visited.first), visit.base)
             return
         }
-        limits.repeatedRanges -= reading.log.count
+        limits.repeatedRanges -= count
         let delta = visit.base.rawValue &- reading.base.rawValue
         for index in reading.log { log.append(log[index].shifted(by: delta)) }
+        for index in reading.holes { holes.append(holes[index].shifted(by: delta)) }
     }
 
     @usableFromInline
@@ -169,6 +177,34 @@ struct SurveyBook {
         }
         if kept + 1 < ranges.count { ranges.removeLast(ranges.count - kept - 1) }
         survey.ranges = ranges
+        survey.holes = mergedHoles()
         return survey
+    }
+
+    private func mergedHoles() -> [Hole] {
+        var merged: [Hole] = []
+        for hole in holes {
+            if let last = merged.last, last.continues(into: hole) {
+                merged[merged.count - 1] = last.extended(by: hole)
+            } else {
+                merged.append(hole)
+            }
+        }
+        return merged
+    }
+}
+
+extension Hole {
+    fileprivate func continues(into next: Hole) -> Bool {
+        level == next.level && next.virtual.first.rawValue &- 1 == virtual.last.rawValue
+    }
+
+    fileprivate func extended(by next: Hole) -> Hole {
+        Hole(VirtualRange(first: virtual.first, last: next.virtual.last), level: level)
+    }
+
+    fileprivate func shifted(by delta: UInt64) -> Hole {
+        let first = VirtualAddress(virtual.first.rawValue &+ delta)
+        return Hole(VirtualRange(first: first, last: VirtualAddress(virtual.last.rawValue &+ delta)), level: level)
     }
 }

@@ -13,10 +13,13 @@ struct Surveyor<Format: PageTableFormat>: PageWalkVisitor {
 
     @usableFromInline
     let format: Format
+    @usableFromInline
+    let keepsHoles: Bool
 
     @inlinable
-    init(_ format: Format, limits: SurveyLimits) {
+    init(_ format: Format, limits: SurveyLimits, keepsHoles: Bool) {
         self.format = format
+        self.keepsHoles = keepsHoles
         book = SurveyBook(limits: limits)
     }
 
@@ -67,6 +70,12 @@ struct Surveyor<Format: PageTableFormat>: PageWalkVisitor {
     ) -> WalkAction {
         let reason = format.malformation(of: entry, at: visit.level) ?? .tableBelowLeafTable
         book.report(.malformed(entry, reason), visit.position(index), first)
+        return .proceed
+    }
+
+    @inlinable
+    mutating func hole(first: VirtualAddress, last: VirtualAddress, in visit: borrowing TableVisit) -> WalkAction {
+        if keepsHoles { book.holes.append(Hole(VirtualRange(first: first, last: last), level: visit.level)) }
         return .proceed
     }
 

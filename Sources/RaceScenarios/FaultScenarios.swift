@@ -99,11 +99,11 @@ extension Scenario {
     ]
 
     /// Two faults in anonymous memory.
-    private static func faultTogether(
-        _ first: Int, _ second: Int, _ execution: Execution, _ variation: Variation
+    static func faultTogether(
+        _ first: Int, _ second: Int, filling: TableFilling = .single, _ execution: Execution, _ variation: Variation
     ) throws {
-        let tables = try SpaceMachine<SoundStructure>(execution, variation, frames: 8)
-        try tables.addRegion(0, 1, .anonymous)
+        let tables = try SpaceMachine<SoundStructure>(execution, variation, frames: 8, filling: filling)
+        try tables.addRegion(0, second | 1, .anonymous)
         for (processor, page) in [first, second].enumerated() {
             execution.spawn(named: "fault at \(page)") {
                 let found = try tables.fault(page, on: processor)

@@ -182,6 +182,20 @@ extension Scenario {
             }
         },
         Scenario(
+            "reclaim-against-writeback",
+            "Is a page given up that was cleaned and is not in the store yet, if nobody maps it any more?",
+            rules: [.keepPageDuringWriteback]
+        ) { execution, variation in
+            let machine = try FileMachine(execution, variation, .shared, written: 1)
+            try machine.tables.unmap(0, 0, on: 0)
+            execution.spawn(named: "writeback") { try machine.writeBack(on: 0) }
+            execution.spawn(named: "reclaim") { _ = try machine.file.reclaim(in: machine.tables.memory(1)) }
+            execution.atEnd {
+                try machine.requireStored(1)
+                try machine.requireAllFree()
+            }
+        },
+        Scenario(
             "unmap-against-writeback",
             "Does a write to a page reach the file, if the page is unmapped while it is written back?",
             rules: [.markDirtyBeforeWritable, .protectBeforeCopying, .cleanBeforeProtecting]

@@ -47,7 +47,7 @@ extension Scenario {
         Scenario(
             "guest-fault-under-copy",
             "Is a guest shown the page of before, if its fault meets a program's write that copies the page?",
-            rules: [.recheckParentUnderLock]
+            rules: [.recheckSequenceUnderMirrorLock, .waitForInvalidations, .forgetUnderMirrorLock]
         ) { execution, variation in
             let machine = try FileMachine(execution, variation, .private)
             let guest = try GuestMachine(machine.tables)
@@ -104,9 +104,9 @@ private final class GuestMachine {
         self.tables = tables
         let start: UInt64 = 1 << 33
         let words = PhysicalRange(
-            first: PhysicalAddress(start), last: PhysicalAddress(start + SpaceWords.byteCount - 1))
+            first: PhysicalAddress(start), last: PhysicalAddress(start + GuestWords.byteCount - 1))
         try tables.memory(0).beginLife(of: words, as: .bookkeeping)
-        guest = try .make(over: tables.space, words: SpaceWords(at: words.first), in: tables.memory(0))
+        guest = try .make(over: tables.space, words: GuestWords(MirrorWords(at: words.first)), in: tables.memory(0))
         try guest.show(tables.pages(0, 1), from: tables.address(0), in: tables.memory(0))
     }
 

@@ -3,11 +3,12 @@ import VirtualMemory
 
 // A format for exploration: the fewest entries with which a protocol can go wrong, through the very same walkers.
 //
-// An entry is 64 bits: a kind in bits 1...0, the right to write in bit 2, that a processor has written in bit 3, and an address
-// above. Zero is malformed, so that a table that nobody has filled is noticed.
+// An entry is 64 bits: a kind in bits 1...0, the right to write in bit 2, that a processor has written in bit 3, an address above, and
+// in bit 63 that the page was used, which processors do not record by themselves: there would be more steps in every scenario. Zero
+// is malformed, so that a table that nobody has filled is noticed.
 
 /// A format whose geometry is data.
-public struct MiniatureFormat: WritableFormat {
+public struct MiniatureFormat: RecordingFormat {
     /// log2 of the entries of a table.
     let log2Entries: UInt64
     public let log2FrameBytes: UInt8
@@ -38,7 +39,8 @@ public struct MiniatureFormat: WritableFormat {
         static let mask: UInt64 = 3
         static let writable: UInt64 = 4
         static let dirty: UInt64 = 8
-        static let address: UInt64 = ~15
+        static let accessed: UInt64 = 1 << 63
+        static let address: UInt64 = ~(15 | accessed)
     }
 
     public static var fixedTopLevel: Level? { nil }
@@ -84,14 +86,16 @@ public struct MiniatureFormat: WritableFormat {
     }
 
     public func attributes(of leaf: Entry, at level: Level) -> EntryAttributes {
-        EntryAttributes(
-            rights: rights(of: leaf, at: level), flags: leaf.rawValue & Kind.dirty != 0 ? .dirty : [])
+        var flags: EntryFlags = leaf.rawValue & Kind.dirty != 0 ? .dirty : []
+        if leaf.rawValue & Kind.accessed != 0 { flags.insert(.accessed) }
+        return EntryAttributes(rights: rights(of: leaf, at: level), flags: flags)
     }
 
     public func attributeBits(of leaf: Entry, at level: Level) -> UInt64 {
-        leaf.rawValue & (Kind.writable | Kind.dirty)
+        leaf.rawValue & (Kind.writable | Kind.dirty | Kind.accessed)
     }
-    public func recordBits(at level: Level) -> UInt64 { Kind.dirty }
+    public func recordBits(at level: Level) -> UInt64 { Kind.dirty | Kind.accessed }
+    public var recordsWrites: Bool { true }
     public func memoryType(_ index: UInt8) -> MemoryType { .unspecified }
 
     public func canonical(_ content: EntryContent, _ attributes: EntryAttributes, at level: Level) -> UInt64 {
@@ -101,6 +105,7 @@ public struct MiniatureFormat: WritableFormat {
         case .leaf(let page, _):
             page.rawValue & Kind.address | Kind.leaf | (attributes.rights.contains(.userWrite) ? Kind.writable : 0)
                 | (attributes.flags.contains(.dirty) ? Kind.dirty : 0)
+                | (attributes.flags.contains(.accessed) ? Kind.accessed : 0)
         }
     }
 

@@ -120,7 +120,7 @@ extension SpaceMachine {
         try unmap(page, page, on: 0)
     }
 
-    fileprivate func retract(_ first: Int, _ last: Int, on processor: Int) throws {
+    func retract(_ first: Int, _ last: Int, on processor: Int) throws {
         let range = pages(first, last)
         try memory(processor).withReadLock(space.words.lock) { (lock) throws(Abandoned) in
             _ = try space.reclaimEmptyTables(in: range, lock: lock)

@@ -60,9 +60,9 @@ final class Program<Structure: SpaceStructure> {
 }
 
 extension SpaceMachine {
-    /// The leaf of a page, for final checks.
-    func leaf(of page: Int) throws -> Entry? {
-        let mapping = try memory(0).withRCUReader { (section) throws(Abandoned) in
+    /// The leaf of a page.
+    func leaf(of page: Int, on processor: Int = 0) throws -> Entry? {
+        let mapping = try memory(processor).withRCUReader { (section) throws(Abandoned) in
             try space.view(in: section).translate(address(page), in: section)
         }
         guard case .mapped(let found) = mapping else { return nil }

@@ -35,8 +35,9 @@ extension SpaceMachine {
         try space.unmap(pages(first, last), in: memory(processor))
     }
 
-    func addRegion(_ first: Int, _ last: Int, _ content: Region.Content) throws {
-        try space.add(Region(pages(first, last), content, writable), in: memory(0))
+    func addRegion(_ first: Int, _ last: Int, _ content: Region.Content, largestLeaf: PageSize? = nil) throws {
+        let region = Region(pages(first, last), content, writable, largestLeaf: largestLeaf ?? anyLeaf)
+        try space.add(region, in: memory(0))
     }
 
     /// Maps a page on demand, and says where it then is: nobody unmaps it before the lock is released.

@@ -18,7 +18,7 @@ final class SpaceMachine<Structure: SpaceStructure> {
     init(
         _ execution: Execution, _ variation: Variation, processors: Int = 2, frames: UInt32 = 16,
         format: MiniatureFormat = MiniatureFormat(), topLevel: Level = Level(1),
-        reclaiming policy: ReclaimPolicy = .rcu,
+        reclaiming policy: ReclaimPolicy = .rcu, filling: TableFilling = .single,
         failing: Set<AllocationKind> = [], files: Int = 0
     ) throws {
         machine = ExploredMachine(execution, processors: processors, lifting: variation.rule, failing: failing)
@@ -28,7 +28,8 @@ final class SpaceMachine<Structure: SpaceStructure> {
         let memory = machine.processor(0)
         try memory.beginLife(of: layout.bookkeeping, as: .bookkeeping)
         space = try LiveSpace.make(
-            format, topLevel: topLevel, references, words: layout.spaceWords(), reclaiming: policy, in: memory)
+            format, topLevel: topLevel, references, words: layout.spaceWords(), reclaiming: policy, filling: filling,
+            in: memory)
     }
 
     func memory(_ processor: Int) -> ExploredMemory { machine.processor(processor) }

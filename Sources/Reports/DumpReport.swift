@@ -11,11 +11,21 @@ public struct DumpReport: Sendable {
     private let digits: Int
 
     public init(of space: AnyAddressSpace, view: View, style: Style = Style(isColoured: false)) {
-        notions = space.notions(in: view)
-        memoryTypes = space.memoryTypes
+        self.init(space.notions(in: view), space.memoryTypes, space.trees, style)
+    }
+
+    /// As of an image, for a space of a format that is known: a live one.
+    public init<Format: PageTableFormat>(of space: AddressSpace<Format>, style: Style = Style(isColoured: false)) {
+        let types = (0...UInt8.max).map { space.format.memoryType($0) }
+        self.init(Format.notions, types, space.trees, style)
+    }
+
+    private init(_ notions: FormatNotions, _ memoryTypes: [MemoryType], _ trees: [TableTree], _ style: Style) {
+        self.notions = notions
+        self.memoryTypes = memoryTypes
         self.style = style
         hasMemoryTypes = memoryTypes.contains { $0 != .unspecified }
-        let top = space.trees.map(\.range.last.rawValue).max() ?? 0
+        let top = trees.map(\.range.last.rawValue).max() ?? 0
         digits = top > 0xffff_ffff ? 16 : 8
     }
 
@@ -109,13 +119,14 @@ public struct DumpReport: Sendable {
         }
     }
 
-    /// A hole between ranges.
-    public func appendText(hole: VirtualRange, to buffer: inout ReportBuffer) {
+    /// A hole, and how far a walk into it comes.
+    public func appendText(_ hole: Hole, to buffer: inout ReportBuffer) {
         style.paint(.dim, &buffer) { buffer in
-            buffer.append(hexadecimal: hole.first.rawValue, digits: digits)
+            buffer.append(hexadecimal: hole.virtual.first.rawValue, digits: digits)
             buffer.append(" ..< ")
-            buffer.append(endAfter: hole.last.rawValue, digits: digits)
-            buffer.append("  hole")
+            buffer.append(endAfter: hole.virtual.last.rawValue, digits: digits)
+            buffer.append("  hole, level ")
+            buffer.append(text: hole.level.description)
         }
         buffer.newline()
     }
@@ -134,13 +145,14 @@ public struct DumpReport: Sendable {
         }
     }
 
-    /// A hole as JSON: `start`, `end` and `hole`.
-    public func appendJSON(hole: VirtualRange, root: String? = nil, to buffer: inout ReportBuffer) {
+    /// A hole as JSON: `start`, `end`, `hole` and `level`.
+    public func appendJSON(_ hole: Hole, root: String? = nil, to buffer: inout ReportBuffer) {
         buffer.json { line in
             if let root { line.string("root", root) }
-            line.address("start", hole.first.rawValue)
-            line.end("end", after: hole.last.rawValue)
+            line.address("start", hole.virtual.first.rawValue)
+            line.end("end", after: hole.virtual.last.rawValue)
             line.flag("hole", true)
+            line.number("level", hole.level.rawValue)
         }
     }
 

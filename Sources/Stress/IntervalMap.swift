@@ -96,4 +96,13 @@ struct IntervalMap<Value: IntervalValue> {
             insert(piece.first, piece.last, piece.value)
         }
     }
+
+    /// Moves what is in an interval.
+    ///
+    /// - Precondition: Nothing is where it goes.
+    mutating func move(_ first: UInt64, _ last: UInt64, to start: UInt64) {
+        for piece in remove(first, last) {
+            insert(start + (piece.first - first), start + (piece.last - first), piece.value)
+        }
+    }
 }

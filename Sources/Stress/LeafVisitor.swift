@@ -31,17 +31,13 @@ struct LeafVisitor<Format: StressFormat>: PageWalkVisitor {
     }
 }
 
-/// Splits some of the large leaves that it finds.
+/// Asks for some of the large leaves that it finds to be split.
 struct SplittingVisitor<Format: StressFormat>: PageWalkVisitor {
     var leaves: LeafVisitor<Format>
     var random: SplitMix64
-    private let lock: UnsafePointer<ReadLockHeld<HostMemory>>
 
-    init(
-        _ shared: StressSpace<Format>, _ lock: UnsafePointer<ReadLockHeld<HostMemory>>, _ random: SplitMix64
-    ) {
+    init(_ shared: StressSpace<Format>, _ random: SplitMix64) {
         leaves = LeafVisitor(shared)
-        self.lock = lock
         self.random = random
     }
 
@@ -49,10 +45,7 @@ struct SplittingVisitor<Format: StressFormat>: PageWalkVisitor {
         _ entry: Entry, _ format: Format, at index: Int, in visit: borrowing TableVisit, first: VirtualAddress,
         last: VirtualAddress
     ) -> WalkAction {
-        if visit.level > .leafTable, random.once(in: 2) {
-            let isSplit = leaves.shared.space.split(entry, at: visit.position(index), of: first, lock: lock.pointee)
-            if isSplit { return .split }
-        }
+        if visit.level > .leafTable, random.once(in: 2) { return .split }
         return leaves.leaf(entry, format, at: index, in: visit, first: first, last: last)
     }
 

@@ -17,8 +17,17 @@ struct ExplicitMapping: IntervalValue {
 
 /// What faults are to map.
 struct RegionContent: IntervalValue {
-    var isDevice: Bool
+    enum Kind {
+        case anonymous
+        case device
+        /// Which page of the file it is, the address says.
+        case file
+    }
+
+    var kind: Kind
     var isWritable: Bool
+
+    var isDevice: Bool { kind == .device }
 
     func advanced(by bytes: UInt64) -> RegionContent { self }
 }
@@ -107,6 +116,48 @@ final class SpaceModel: @unchecked Sendable {
             if address.rawValue != overlap { return "refused for \(address)" }
         case .outOfMemory?: break
         case let other?: return "refused: \(other)"
+        }
+        return nil
+    }
+
+    /// Notes what an attempt to move to other addresses came to. The ranges do not overlap.
+    func move(_ first: UInt64, _ last: UInt64, to start: UInt64, _ refusal: Refusal?) -> String? {
+        let end = start + (last - first)
+        let overlap = regions.firstOverlap(start, end) ?? mappings.firstOverlap(start, end)
+        switch refusal {
+        case nil:
+            if let overlap { return "moved although \(hexadecimal(overlap)) was taken" }
+            mappings.move(first, last, to: start)
+            regions.move(first, last, to: start)
+        case .alreadyMapped(let address)?:
+            if address.rawValue != overlap {
+                return "refused for \(address), and \(overlap.map { hexadecimal($0) } ?? "nothing") is taken first"
+            }
+        case .outOfMemory?: break
+        case let other?: return "refused: \(other)"
+        }
+        return nil
+    }
+
+    /// Notes that pages from `first` to `last` have become a large leaf.
+    ///
+    /// - Parameter before: Where each page was.
+    /// - Returns: What is wrong with it.
+    func collapse(
+        _ first: UInt64, _ last: UInt64, to physical: UInt64, isInMemory: Bool
+    ) -> String? {
+        for gap in mappings.gaps(first, last) where gap.first <= gap.last {
+            if let hole = regions.gaps(gap.first, gap.last).first(where: { $0.first <= $0.last }) {
+                return "collapsed although nothing should be at \(hexadecimal(hole.first))"
+            }
+        }
+        for piece in mappings.pieces(first, last) {
+            let new = physical + (piece.first - first)
+            if new == piece.value.physical { continue }
+            if !isInMemory || piece.value.physical >= StressArea.deviceBase {
+                return "the device at \(hexadecimal(piece.first)) went to \(hexadecimal(new))"
+            }
+            mappings.change(piece.first, piece.last) { $0.physical = new }
         }
         return nil
     }

@@ -16,6 +16,8 @@ public struct StressPlan: Sendable {
     public var failsBatches = false
     /// A file to keep the memory in; `nil` for a file without a name. One space lives there for the whole run.
     public var arenaPath: String?
+    /// The name of a safety rule that is not in force, to see whether that is noticed; `nil` for none.
+    public var lifted: String?
     /// Whether the space stays mapped in the end, with everything in it that its regions say.
     public var keepsSpace = false
 
@@ -36,8 +38,8 @@ public struct StressOutcome: Sendable {
     /// The first few of them.
     public var messages: [String] = []
     public var seconds = 0.0
-    /// The value of the root register at the end.
-    public var rootRegister: UInt64 = 0
+    /// The registers that show the space at the end.
+    public var root: StressRoot?
     /// What the plain model says is mapped, in the order of addresses, where the space was kept.
     public var mappings: [StressMapping] = []
 }
@@ -49,24 +51,47 @@ public struct StressCounts: Sendable, Equatable {
     public var mapped: UInt64 = 0
     /// Pages that were pinned, one way or the other.
     public var pinned: UInt64 = 0
+    /// Those of them that may stay pinned.
+    public var longTermPins: UInt64 = 0
     /// Operations that were refused for want of memory.
     public var outOfMemory: UInt64 = 0
+    /// Fast pins that gave up.
     public var retreats: UInt64 = 0
     public var tablesFreed: UInt64 = 0
     public var growths: UInt64 = 0
     public var splits: UInt64 = 0
     public var faults: UInt64 = 0
+    /// Moves of something to other addresses.
+    public var moves: UInt64 = 0
+    /// Leaf tables that became large leaves.
+    public var collapses: UInt64 = 0
+    /// Empty leaf tables that were taken back with the lock held for reading.
+    public var retractions: UInt64 = 0
+    /// Words that were written to pages of files.
+    public var fileWrites: UInt64 = 0
+    /// Pages that were written to a store.
+    public var writebacks: UInt64 = 0
+    /// Files that were made shorter.
+    public var truncations: UInt64 = 0
+    /// Files that were made longer.
+    public var extensions: UInt64 = 0
+    /// Clean pages that were given up.
+    public var pagesReclaimed: UInt64 = 0
+    /// Calls of a store that failed, and what they were for.
+    public var storeFailures: UInt64 = 0
+    /// Faults that were refused because the store failed.
+    public var unreadable: UInt64 = 0
 
     public static func += (left: inout StressCounts, right: StressCounts) {
-        left.operations += right.operations
-        left.mapped += right.mapped
-        left.pinned += right.pinned
-        left.outOfMemory += right.outOfMemory
-        left.retreats += right.retreats
-        left.tablesFreed += right.tablesFreed
-        left.growths += right.growths
-        left.splits += right.splits
-        left.faults += right.faults
+        for count in all { left[keyPath: count] += right[keyPath: count] }
+    }
+
+    private static var all: [WritableKeyPath<StressCounts, UInt64>] {
+        [
+            \.operations, \.mapped, \.pinned, \.longTermPins, \.outOfMemory, \.retreats, \.tablesFreed, \.growths,
+            \.splits, \.faults, \.moves, \.collapses, \.retractions, \.fileWrites, \.writebacks, \.truncations,
+            \.extensions, \.pagesReclaimed, \.storeFailures, \.unreadable,
+        ]
     }
 }
 

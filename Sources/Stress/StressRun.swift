@@ -9,9 +9,9 @@ import VirtualMemory
 
 /// What somebody who watches a run may want to know when it begins.
 public struct StressAnnouncement: Sendable {
-    /// The value of the root register that shows the space. The root of a space that grows changes, and the old one shows the
-    /// lower part from then on.
-    public let rootRegister: UInt64
+    /// The registers that show the space. The root of a space that grows changes, and the old one shows the lower part from then
+    /// on.
+    public let root: StressRoot
 }
 
 extension StressPlan {
@@ -19,16 +19,42 @@ extension StressPlan {
     ///
     /// - Parameter announce: Is called when the first space is there and no thread runs yet.
     /// - Throws: Where the arena cannot be had.
-    /// - Precondition: There are 1 to `threadLimit` threads.
+    /// - Precondition: There are 1 to `threadLimit` threads. If a rule is lifted, `canLift` says that it can be.
     public func run(
         announcing announce: (StressAnnouncement) -> Void = { _ in }
     ) throws(ArenaError) -> StressOutcome {
         precondition(threads > 0 && threads <= Self.threadLimit, "a stress has 1 to \(Self.threadLimit) threads")
-        switch paging {
-        case .x86Long: return try StressRun(self, X86_64.usual).run(announce)
-        case .s390x: return try StressRun(self, S390x.usual).run(announce)
-        case .ppc64Radix64K: return try StressRun(self, PPC64Radix64K.usual).run(announce)
+        return try withoutActuallyEscaping(announce) { announce throws(ArenaError) in
+            guard let rule = Self.rule(lifted) else {
+                return try paging.give(to: StressStarter(plan: self, announce: announce))
+            }
+            let outcome = try paging.giveLiftable(
+                to: LiftingStarter(plan: self, rule: rule, announce: announce))
+            guard let outcome else { preconditionFailure("no rule can be lifted in \(paging.rawValue)") }
+            return outcome
         }
+    }
+}
+
+/// Begins a run in the format that was chosen.
+private struct StressStarter: StressFormatUser {
+    let plan: StressPlan
+    let announce: (StressAnnouncement) -> Void
+
+    func use<Format: StressFormat>(_ format: Format) throws(ArenaError) -> StressOutcome {
+        try StressRun(plan, format).run(announce) { $0 }
+    }
+}
+
+/// Begins a run without one of the rules.
+private struct LiftingStarter: StressFormatUser {
+    let plan: StressPlan
+    let rule: SafetyRule
+    let announce: (StressAnnouncement) -> Void
+
+    func use<Format: StressFormat>(_ format: Format) throws(ArenaError) -> StressOutcome {
+        let rule = rule
+        return try StressRun(plan, format).run(announce) { LiftingMemory(memory: $0, lifted: rule) }
     }
 }
 
@@ -44,20 +70,23 @@ final class StressRun<Format: StressFormat> {
     private let deadline: ContinuousClock.Instant?
     private var outcome = StressOutcome()
 
-    /// Enough for some large pages, and little enough to run out of now and then.
+    /// At least: enough for some large pages, and little enough to run out of now and then.
     private static var arenaBytes: Int { 48 << 20 }
 
     init(_ plan: StressPlan, _ format: Format) throws(ArenaError) {
         self.plan = plan
         self.format = format
         areas = StressAreas(format)
+        let byteCount = max(Self.arenaBytes, 3 << (areas.largeOrder + Int(format.log2FrameBytes)))
         if let path = plan.arenaPath {
-            arena = try HostArena(path: path, byteCount: Self.arenaBytes)
+            arena = try HostArena(path: path, byteCount: byteCount)
         } else {
-            arena = try HostArena(byteCount: Self.arenaBytes)
+            arena = try HostArena(byteCount: byteCount)
         }
-        guard let layout = PhysicalLayout(log2FrameBytes: format.log2FrameBytes, byteCount: UInt64(Self.arenaBytes))
-        else { preconditionFailure("the arena has no room for a frame") }
+        let layout = PhysicalLayout(
+            log2FrameBytes: format.log2FrameBytes, byteCount: UInt64(byteCount),
+            fileCount: StressAreas<Format>.fileCount)
+        guard let layout else { preconditionFailure("the arena has no room for a frame") }
         self.layout = layout
         references = layout.makeReferences()
         deadline = plan.seconds.map { .now + .seconds($0) }
@@ -65,7 +94,9 @@ final class StressRun<Format: StressFormat> {
 
     private var isTimeOver: Bool { deadline.map { ContinuousClock.now >= $0 } ?? false }
 
-    func run(_ announce: (StressAnnouncement) -> Void) -> StressOutcome {
+    func run<Memory: StressMemory>(
+        _ announce: (StressAnnouncement) -> Void, _ view: @escaping @Sendable (HostMemory) -> Memory
+    ) -> StressOutcome {
         let begin = ContinuousClock.now
         HostProcessors(arena: arena).withProcessor { memory in
             memory.fill(frames, with: PageTags(format).poison)
@@ -74,7 +105,7 @@ final class StressRun<Format: StressFormat> {
         while true {
             let operations = plan.arenaPath == nil ? min(left, StressPlan.roundOperations) : left
             if left != .max { left -= operations }
-            let isLast = playRound(operations, isLast: { left == 0 || self.isTimeOver }, announce)
+            let isLast = playRound(operations, isLast: { left == 0 || self.isTimeOver }, announce, view)
             if isLast { break }
         }
         outcome.violations = log.count
@@ -99,29 +130,44 @@ final class StressRun<Format: StressFormat> {
     }
 
     /// - Returns: Whether it was the last.
-    private func playRound(
-        _ operations: Int, isLast: () -> Bool, _ announce: (StressAnnouncement) -> Void
+    private func playRound<Memory: StressMemory>(
+        _ operations: Int, isLast: () -> Bool, _ announce: (StressAnnouncement) -> Void,
+        _ view: @escaping @Sendable (HostMemory) -> Memory
     ) -> Bool {
         let processors = HostProcessors(arena: arena, failures: failures, poison: PageTags(format).poison)
         return processors.withProcessor { memory in
-            let shared = StressSpace(areas, makeSpace(in: memory), log)
+            let shared = StressSpace(areas, makeSpace(in: memory), makeFiles(in: memory), log)
             shared.space.use(in: memory)
-            if outcome.rounds == 0 { announce(StressAnnouncement(rootRegister: rootRegister(shared.space, memory))) }
-            let workers = runThreads(shared, processors, operations)
-            for counts in workers { outcome.counts += counts }
+            if outcome.rounds == 0 { announce(StressAnnouncement(root: root(of: shared.space, memory))) }
+            let results = runThreads(shared, processors, operations, view)
+            for result in results { outcome.counts += result.counts }
             outcome.rounds += 1
             let accounts = FrameAccounts(shared, memory)
             accounts.compareWithModel()
             accounts.compareWithFrames()
+            let files = FileAccounts(shared, results.map(\.writes), memory)
+            files.compareStores()
+            for file in shared.files where file.hasStore { outcome.counts.writebacks += file.store.pagesWritten }
             let isOver = isLast() || log.count > 0
-            outcome.rootRegister = rootRegister(shared.space, memory)
+            outcome.root = root(of: shared.space, memory)
             if isOver && plan.keepsSpace {
                 outcome.mappings = keep(shared, memory)
             } else {
+                files.compareMappings()
                 shared.space.tearDown(in: memory)
+                files.close()
                 accounts.requireNothingLeft()
             }
             return isOver
+        }
+    }
+
+    /// Files with nothing in memory. Their locks are free, as the round before has left them.
+    private func makeFiles(in memory: HostMemory) -> [StressFile<Format>] {
+        (0..<StressAreas<Format>.fileCount).map { index in
+            var random = SplitMix64(seed: plan.seed, for: UInt64(outcome.rounds), UInt64(index), .max - 2)
+            return StressFile(
+                index, areas, layout.fileWords(index), references, seed: random.next(), log, in: memory)
         }
     }
 
@@ -144,14 +190,15 @@ final class StressRun<Format: StressFormat> {
         }
     }
 
-    private func rootRegister(_ space: Space<Format>, _ memory: HostMemory) -> UInt64 {
-        format.rootRegister(SpaceRoot(word: memory.load(space.words.root, .acquire)))
+    private func root(of space: Space<Format>, _ memory: HostMemory) -> StressRoot {
+        StressRoot(format, SpaceRoot(word: memory.load(space.words.root, .acquire)))
     }
 
     /// Runs all threads to their ends. All are attached before any of them begins.
-    private func runThreads(
-        _ shared: StressSpace<Format>, _ processors: HostProcessors, _ operations: Int
-    ) -> [StressCounts] {
+    private func runThreads<Memory: StressMemory>(
+        _ shared: StressSpace<Format>, _ processors: HostProcessors, _ operations: Int,
+        _ view: @escaping @Sendable (HostMemory) -> Memory
+    ) -> [ThreadResult] {
         let results = ThreadResults(plan.threads)
         let (attached, begin, end, leave) = (
             DispatchSemaphore(value: 0), DispatchSemaphore(value: 0), DispatchSemaphore(value: 0),
@@ -166,11 +213,11 @@ final class StressRun<Format: StressFormat> {
                     attached.signal()
                     begin.wait()
                     let worker = StressWorker(
-                        shared, memory, plan.reclaim, thread: number, threadCount: plan.threads,
+                        shared, view(memory), plan.reclaim, thread: number, threadCount: plan.threads,
                         SplitMix64(seed: plan.seed, for: UInt64(round), UInt64(number)),
                         meetingBy: SplitMix64(seed: plan.seed, for: UInt64(round), .max - 1))
                     worker.run(operations: operations) { deadline.map { ContinuousClock.now >= $0 } ?? false }
-                    results.set(worker.counts, of: number)
+                    results.set(ThreadResult(counts: worker.counts, writes: worker.writes), of: number)
                 }
                 end.signal()
                 leave.wait()

@@ -68,7 +68,7 @@ extension StressWorker {
     }
 
     /// Tags for frames that nobody else sees.
-    private func fill(_ address: UInt64, _ physical: UInt64, _ pages: UInt64) {
+    func fill(_ address: UInt64, _ physical: UInt64, _ pages: UInt64) {
         guard let first = shared.areas.page(address) else { return violation("\(hexadecimal(address)) is in no area") }
         let generation = nextGeneration()
         for page in 0..<pages {
@@ -79,7 +79,7 @@ extension StressWorker {
 
     private func map(
         _ first: UInt64, _ physical: UInt64, _ pages: UInt64, isWritable: Bool,
-        _ editor: inout SpaceEditor<Format, SoundStructure, HostMemory>
+        _ editor: inout SpaceEditor<Format, SoundStructure, Memory>
     ) -> Refusal? {
         let last = first &+ (pages << UInt64(format.log2FrameBytes) - 1)
         let large = random.once(in: 8) ? PageSize(log2Bytes: Int(format.log2FrameBytes)) : PageSize(log2Bytes: 63)
@@ -96,8 +96,15 @@ extension StressWorker {
         return refusal
     }
 
+    private func anyAreaOfDevices() -> StressArea {
+        while true {
+            let area = anyArea()
+            if area.file == nil { return area }
+        }
+    }
+
     func mapDevice() {
-        let area = anyArea()
+        let area = anyAreaOfDevices()
         var (first, last) = anyPages(of: area)
         if random.once(in: 4) {
             // What large leaves can map.
@@ -129,6 +136,10 @@ extension StressWorker {
         case 6...9: (first, last) = likelyPages()
         default: break
         }
+        unmap(first, last)
+    }
+
+    func unmap(_ first: UInt64, _ last: UInt64) {
         let refusal = space.edit(in: memory) { editor in
             let refusal = editor.unmap(range(first, last))
             if let wrong = model.unmap(first, last, refusal) { violation("\(range(first, last)): \(wrong)") }
@@ -151,10 +162,10 @@ extension StressWorker {
     }
 
     func addRegion() {
-        let area = anyArea()
+        let area = anyAreaOfDevices()
         let (first, last) = anyPages(of: area)
-        let content = RegionContent(
-            isDevice: area.firstPage == nil || random.once(in: 3), isWritable: random.below(4) > 0)
+        let isDevice = area.firstPage == nil || random.once(in: 3)
+        let content = RegionContent(kind: isDevice ? .device : .anonymous, isWritable: random.below(4) > 0)
         let start = PhysicalAddress(shared.areas.device(first) ?? 0)
         let region = Region(
             range(first, last), content.isDevice ? .device(start: start) : .anonymous,
@@ -169,11 +180,13 @@ extension StressWorker {
         note(refusal)
     }
 
-    func fault() {
-        let address = likelyPage() + random.below(shared.pageBytes)
+    /// - Returns: Whether nothing is to be there.
+    @discardableResult
+    func fault(_ page: UInt64) -> Bool {
+        let address = page + random.below(shared.pageBytes)
         let access = anyAccess()
         let largest = random.once(in: 4) ? PageSize(log2Bytes: Int(format.shift(Level(1)))) : PageSize(log2Bytes: 63)
-        memory.withReadLock(space.words.lock) { lock in
+        return memory.withReadLock(space.words.lock) { lock in
             let result: Refusal?
             do throws(SpaceError<Never>) {
                 try space.fault(VirtualAddress(address), for: access, atMost: largest, lock: lock)
@@ -185,11 +198,12 @@ extension StressWorker {
             }
             note(result)
             judgeFault(address, access, result, lock)
+            return result == .notMapped(VirtualAddress(address))
         }
     }
 
     private func judgeFault(
-        _ address: UInt64, _ access: PageAccess, _ result: Refusal?, _ lock: borrowing ReadLockHeld<HostMemory>
+        _ address: UInt64, _ access: PageAccess, _ result: Refusal?, _ lock: borrowing ReadLockHeld<Memory>
     ) {
         let region = model.regions.piece(at: address)?.value
         let isDenied: Bool
@@ -205,12 +219,21 @@ extension StressWorker {
             default: isDenied ? .accessDenied(VirtualAddress(address)) : nil
             }
         if result == .outOfMemory && region != nil { return }
+        if region?.kind == .file, expected == nil {
+            if result == .unreadable(VirtualAddress(address)) {
+                counts.unreadable += 1
+                return
+            }
+            if isBeyondEnd(address, result) { return }
+        }
         if result != expected {
             return violation(
                 "\(hexadecimal(address)): \(result.map { "\($0)" } ?? "mapped"), not \(expected.map { "\($0)" } ?? "mapped")"
             )
         }
-        if result == nil { compare(address, mustBeMapped: region?.isDevice == false, lock) }
+        guard result == nil else { return }
+        compare(address, mustBeMapped: region?.isDevice == false, writable: access == .write, lock)
+        if region?.kind == .file { touchFile(address, access, lock) }
     }
 
     func grow(to area: StressArea) {

@@ -9,14 +9,19 @@ final class StressSpace<Format: StressFormat>: Sendable {
     let areas: StressAreas<Format>
     let tags: PageTags<Format>
     let space: Space<Format>
+    let files: [StressFile<Format>]
     let model = SpaceModel()
+    let pins = PinRegistry()
     let log: ViolationLog
 
-    init(_ areas: StressAreas<Format>, _ space: Space<Format>, _ log: ViolationLog) {
+    init(
+        _ areas: StressAreas<Format>, _ space: Space<Format>, _ files: [StressFile<Format>], _ log: ViolationLog
+    ) {
         format = areas.format
         self.areas = areas
         tags = PageTags(format)
         self.space = space
+        self.files = files
         self.log = log
     }
 
@@ -29,18 +34,24 @@ struct HeldPin {
     let pin: Pin
     /// What the first words of some pages were when they were pinned.
     let words: [(place: Word<UInt64>, value: UInt64)]
+    let access: PageAccess
+    /// Of a page of a file: the epoch of the file before the page was pinned.
+    let epoch: UInt64
 }
 
 /// One thread of a round: it does one random operation after the other, and compares what it finds with what should be.
-final class StressWorker<Format: StressFormat> {
+final class StressWorker<Format: StressFormat, Memory: StressMemory> {
     let shared: StressSpace<Format>
-    let memory: HostMemory
+    let memory: Memory
     let policy: ReclaimPolicy
     let thread: Int
     let threadCount: Int
     var random: SplitMix64
     var counts = StressCounts()
     var held: [HeldPin] = []
+    /// For each file and half of a page, what this thread wrote last.
+    var writes: [[UInt64: FileWrite]]
+    var writeNumber: UInt64 = 0
     /// A generation is of one thread.
     private var generations: UInt64 = 0
     /// Where this thread has mapped something, or said that faults are to, not long ago.
@@ -54,7 +65,7 @@ final class StressWorker<Format: StressFormat> {
     static var heldLimit: Int { 24 }
 
     init(
-        _ shared: StressSpace<Format>, _ memory: HostMemory, _ policy: ReclaimPolicy, thread: Int, threadCount: Int,
+        _ shared: StressSpace<Format>, _ memory: Memory, _ policy: ReclaimPolicy, thread: Int, threadCount: Int,
         _ random: SplitMix64, meetingBy common: SplitMix64
     ) {
         self.shared = shared
@@ -63,12 +74,25 @@ final class StressWorker<Format: StressFormat> {
         self.thread = thread
         self.threadCount = threadCount
         self.random = random
+        writes = shared.files.map { _ in [:] }
         var common = common
-        let areas = shared.areas.all.filter { $0.firstPage != nil }
-        hot = (0..<6).map { _ in
-            let area = areas[common.below(areas.count)]
-            return (area, common.below(area.pageCount))
+        hot = Self.meetingPlaces(shared.areas, &common)
+    }
+
+    /// Some pages of areas, and the same pages of files in all windows that show them.
+    private static func meetingPlaces(
+        _ areas: StressAreas<Format>, _ random: inout SplitMix64
+    ) -> [(area: StressArea, page: UInt64)] {
+        let ofFrames = areas.all.filter(\.hasFrames)
+        var places = (0..<6).map { _ in
+            let area = ofFrames[random.below(ofFrames.count)]
+            return (area: area, page: random.below(area.pageCount))
         }
+        for index in 0..<StressAreas<Format>.fileCount {
+            let page = random.below(areas.filePages / 3)
+            places += areas.all.filter { $0.file?.index == index }.map { (area: $0, page: page) }
+        }
+        return places
     }
 
     var space: Space<Format> { shared.space }
@@ -98,23 +122,31 @@ final class StressWorker<Format: StressFormat> {
     }
 
     private func perform() {
-        switch random.below(100) {
+        switch random.below(130) {
         case 0..<13: named("map frames") { mapFrames() }
         case 13..<17: named("map device") { mapDevice() }
-        case 17..<28: named("unmap") { unmap() }
-        case 28..<33: named("protect") { protect() }
-        case 33..<37: named("add region") { addRegion() }
-        case 37..<39: named("move") { replaceFrames() }
-        case 39..<48: named("fault") { fault() }
-        case 48..<62: named("pin fast") { pinFastOnePage() }
-        case 62..<70: named("pin fast range") { pinFastRange() }
-        case 70..<77: named("pin") { pinRange() }
-        case 77..<82: named("unpin") { unpinHeld() }
-        case 82..<86: named("walk and split") { walkSplitting() }
-        case 86..<91: named("translate") { translate() }
-        case 91..<93: named("summary") { summarise() }
-        case 93..<95: named("walk") { walk() }
-        case 95..<99: named("translate locked") { translateLocked() }
+        case 17..<25: named("unmap") { unmap() }
+        case 25..<29: named("protect") { protect() }
+        case 29..<34: named("add region") { addRegion() }
+        case 34..<36: named("replace") { replaceFrames() }
+        case 36..<42: named("fault") { fault(likelyPage()) }
+        case 42..<56: named("pin fast") { pinFastOnePage() }
+        case 56..<64: named("pin fast range") { pinFastRange() }
+        case 64..<73: named("pin") { pinRange() }
+        case 73..<78: named("unpin") { unpinHeld() }
+        case 78..<82: named("walk and split") { walkSplitting() }
+        case 82..<87: named("translate") { translate() }
+        case 87..<89: named("summary") { summarise() }
+        case 89..<91: named("walk") { walk() }
+        case 91..<94: named("translate locked") { translateLocked() }
+        case 94..<98: named("move") { move() }
+        case 98..<101: named("collapse") { collapse() }
+        case 101..<103: named("retract") { retract() }
+        case 103: named("file region") { addFileRegion() }
+        case 104..<123: named("touch file") { touchFile(likelyPageOfFile()) }
+        case 123..<126: named("write back") { writeBack() }
+        case 126: named("resize") { resize() }
+        case 127: named("reclaim pages") { reclaimPages() }
         default: named("grow") { grow(to: anyArea()) }
         }
     }
@@ -132,18 +164,18 @@ final class StressWorker<Format: StressFormat> {
     func nextGeneration() -> UInt64 {
         generations += 1
         let number = generations &* UInt64(threadCount) &+ UInt64(thread)
-        return 1 + number % (PageTags<Format>.generationLimit - 2)
+        return 1 + number % (shared.tags.generationLimit - 2)
     }
 
     // MARK: addresses
 
-    /// An area; those further up only later, so that a space that grows does so now and then.
+    /// An area; those that need a deeper space only later, so that a space that grows does so now and then.
     func anyArea() -> StressArea {
         shared.areas.all[random.below(areaCount)]
     }
 
     private var areaCount: Int {
-        min(shared.areas.all.count, 2 + Int(counts.operations) / Self.areaOperations)
+        min(shared.areas.all.count, shared.areas.initialCount + Int(counts.operations) / Self.areaOperations)
     }
 
     private static var areaOperations: Int { 200 }
@@ -151,7 +183,7 @@ final class StressWorker<Format: StressFormat> {
     func anyFrameArea() -> StressArea {
         while true {
             let area = anyArea()
-            if area.firstPage != nil { return area }
+            if area.hasFrames { return area }
         }
     }
 
@@ -171,7 +203,10 @@ final class StressWorker<Format: StressFormat> {
 
     /// A page that can have a frame: one that others want as well, or any.
     func anyFramePage() -> (area: StressArea, page: UInt64) {
-        if random.once(in: 3) { return hot[random.below(hot.count)] }
+        if random.once(in: 3) {
+            let place = hot[random.below(hot.count)]
+            if place.area.hasFrames { return place }
+        }
         let area = anyFrameArea()
         return (area, anyPage(of: area))
     }
@@ -205,6 +240,13 @@ final class StressWorker<Format: StressFormat> {
 
     /// The address of a page that may be mapped.
     func likelyPage() -> UInt64 { likelyPages(atMost: 1).first }
+
+    /// The address of a page of a file.
+    private func likelyPageOfFile() -> UInt64 {
+        let files = hot.filter { $0.area.file != nil }
+        let (area, page) = files[random.below(files.count)]
+        return address(random.below(4) > 0 ? page : random.below(area.pageCount), of: area)
+    }
 
     func range(_ first: UInt64, _ last: UInt64) -> VirtualRange {
         VirtualRange(first: VirtualAddress(first), last: VirtualAddress(last))

@@ -1,12 +1,19 @@
 import Synchronization
 
+/// What a thread came to.
+struct ThreadResult: Sendable {
+    var counts = StressCounts()
+    /// For each file and half of a page, what the thread wrote last.
+    var writes: [[UInt64: FileWrite]] = []
+}
+
 /// What each thread came to.
 final class ThreadResults: Sendable {
-    private let counts: Mutex<[StressCounts]>
+    private let results: Mutex<[ThreadResult]>
 
-    init(_ threads: Int) { counts = Mutex([StressCounts](repeating: StressCounts(), count: threads)) }
+    init(_ threads: Int) { results = Mutex([ThreadResult](repeating: ThreadResult(), count: threads)) }
 
-    func set(_ result: StressCounts, of thread: Int) { counts.withLock { $0[thread] = result } }
+    func set(_ result: ThreadResult, of thread: Int) { results.withLock { $0[thread] = result } }
 
-    var all: [StressCounts] { counts.withLock { $0 } }
+    var all: [ThreadResult] { results.withLock { $0 } }
 }

@@ -9,13 +9,14 @@ import TableMemory
 //
 //   writeback, with the change lock held, so that it does not return before another one has written what that one found
 //   dirty:                                                                                         [oneChangeAtATime]
-//            1. With the file's lock held: clean the pages that are dirty, and note the spaces.
+//            1. With the file's lock held: clean the pages that are dirty, take a reference to each, and note the spaces.
+//               Reclaim takes no change lock, and would find them clean.                        [keepPageDuringWriteback]
 //            2. In each space, with its lock held for writing, take the right to write from the entries of those pages. A fault
 //               that marked a page before it was cleaned holds the lock for reading until its entry is writable, so its entry
 //               is found here; one that comes later marks the page dirty again. The other way round, a page could be marked,
 //               cleaned, copied, and then become writable.                     [protectBeforeCopying, cleanBeforeProtecting]
 //            3. With the file's lock held, page by page: copy the page, as far as the file goes, and write it to the store.
-//               Where that fails, this page and those that were to follow are dirty again.
+//               Where that fails, this page and those that were to follow are dirty again. Give the references back.
 //
 // Linux (v6.19, clear_page_dirty_for_io) protects first and cleans then; there the page's lock, which a fault for writing holds
 // over both of its steps, forbids what the order forbids here.
@@ -49,6 +50,15 @@ extension SafetyRule {
             name: "cleanBeforeProtecting",
             demand: "A page is cleaned before its entries lose the right to write, not after.",
             history: "A fault that marks the page between the two leaves a writable entry to a page that is clean.")
+    }
+
+    public static var keepPageDuringWriteback: SafetyRule {
+        SafetyRule(
+            name: "keepPageDuringWriteback",
+            demand: "A page that was cleaned for the store is not given up before it is there.",
+            history:
+                "Reclaim freed a page on its way to the store, which got what its frame's next owner wrote (found by stress)."
+        )
     }
 
     public static var unmapBeforeTruncating: SafetyRule {
@@ -171,6 +181,9 @@ public final class CachedFile<Store: BackingStore>: PageCache, @unchecked Sendab
         var isClean = false
         let (dirty, spaces) = try memory.withLock(words.lock) { (_) throws(Memory.Failure) in
             let dirty = try dirtyPages(memory)
+            if memory.enforces(.keepPageDuringWriteback) {
+                for page in dirty { _ = try references.take(on: page.frame, in: memory) }
+            }
             if memory.enforces(.cleanBeforeProtecting) {
                 try clean(dirty, memory)
                 isClean = true
@@ -183,6 +196,17 @@ public final class CachedFile<Store: BackingStore>: PageCache, @unchecked Sendab
             for space in spaces { try space.protectPages(indices, of: self, in: memory) }
         }
         if !isClean { try clean(dirty, memory) }
+        let failure = try write(dirty, memory)
+        if memory.enforces(.keepPageDuringWriteback) {
+            for page in dirty { try references.drop(on: page.frame, in: memory) }
+        }
+        return failure
+    }
+
+    /// Step 3.
+    private func write<Memory: SharedMemory>(
+        _ dirty: [CachedPage], _ memory: Memory
+    ) throws(Memory.Failure) -> Store.Failure? {
         for number in dirty.indices {
             if let failure = try write(dirty[number], memory) {
                 for page in dirty[number...] { try references.markDirty(page.frame, in: memory) }

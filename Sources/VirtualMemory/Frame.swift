@@ -65,18 +65,37 @@ public struct FrameMap: Sendable {
         log2DescriptorBytes = FrameDescriptor.log2Bytes(log2FrameBytes: log2FrameBytes)
     }
 
+    // One comparison each: the difference from the first frame wraps around for those below it, and is too large then.
+
     @inlinable
-    public func contains(_ frame: Frame) -> Bool {
-        frame.number >= first.number && frame.number &- first.number < frameCount
-    }
+    public func contains(_ frame: Frame) -> Bool { frame.number &- first.number < frameCount }
 
     /// The frame of an address; `nil` if it is none of the map's.
     @inlinable
     public func frame(of address: PhysicalAddress) -> Frame? {
         let number = address.rawValue &>> UInt64(log2FrameBytes)
-        guard number <= UInt64(UInt32.max) else { return nil }
-        let frame = Frame(UInt32(truncatingIfNeeded: number))
-        return contains(frame) ? frame : nil
+        guard number &- UInt64(first.number) < UInt64(frameCount) else { return nil }
+        return Frame(UInt32(truncatingIfNeeded: number))
+    }
+
+    /// The frame of an address and where its descriptor is, with one look at where the map ends; `nil` if it is none of
+    /// the map's.
+    ///
+    /// - Parameter log2FrameBytes: The map's; in a caller that knows a constant, so is the shift.
+    @inlinable
+    @inline(__always)
+    func described(
+        _ address: PhysicalAddress, log2FrameBytes: UInt8
+    ) -> (frame: Frame, descriptor: FrameDescriptor)? {
+        assert(log2FrameBytes == self.log2FrameBytes, "frames are not as large as the map's")
+        let number = address.rawValue &>> UInt64(log2FrameBytes)
+        let index = number &- UInt64(first.number)
+        guard index < UInt64(frameCount) else { return nil }
+        let offset = index &<< FrameDescriptor.log2Bytes(log2FrameBytes: log2FrameBytes)
+        return (
+            Frame(UInt32(truncatingIfNeeded: number)),
+            FrameDescriptor(address: PhysicalAddress(descriptors.rawValue &+ offset))
+        )
     }
 
     @inlinable

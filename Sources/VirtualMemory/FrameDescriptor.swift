@@ -76,8 +76,8 @@ public enum TableState {
     public static var mapsFrames: UInt64 { 1 }
 }
 
-/// The word that says which block a frame belongs to: bits 4...0 hold the order. Blocks are aligned to their size, so the
-/// order leads from any frame to the head of its block.
+/// The word that says which block a frame belongs to: bits 4...0 hold the order, the others are zero. Blocks are aligned to
+/// their size, so the order leads from any frame to the head of its block.
 public struct FrameBlock: Hashable, Sendable {
     public let rawValue: UInt32
 
@@ -95,5 +95,5 @@ public struct FrameBlock: Hashable, Sendable {
 
     /// Frames of a block share the head's counts.
     @inlinable
-    public var isLarge: Bool { rawValue & 31 != 0 }
+    public var isLarge: Bool { rawValue != 0 }
 }

@@ -61,54 +61,77 @@ public struct FrameReferences: Sendable {
     @inlinable
     public func take<Memory: SharedMemory>(
         _ count: UInt32 = 1, on frame: Frame, in memory: borrowing Memory
-    ) throws(Memory.Failure) -> Frame? { try take(count, asPins: false, on: frame, in: memory) }
+    ) throws(Memory.Failure) -> Frame? {
+        try take(count, asPins: false, on: frame, map.descriptor(of: frame), in: memory)
+    }
 
     /// As `take`, for pins, which are references as well: one update for a single frame, two for a large block.
     @inlinable
     @inline(__always)
     public func takePins<Memory: SharedMemory>(
         _ count: UInt32 = 1, on frame: Frame, in memory: borrowing Memory
-    ) throws(Memory.Failure) -> Frame? { try take(count, asPins: true, on: frame, in: memory) }
+    ) throws(Memory.Failure) -> Frame? {
+        try take(count, asPins: true, on: frame, map.descriptor(of: frame), in: memory)
+    }
 
-    /// What is taken of a single frame nearly always succeeds at once; the rest is out of line, so that it costs nothing.
     @inlinable
     @inline(__always)
     func take<Memory: SharedMemory>(
-        _ count: UInt32, asPins: Bool, on frame: Frame, in memory: borrowing Memory
+        _ count: UInt32, asPins: Bool, on frame: Frame, _ own: FrameDescriptor, in memory: borrowing Memory
     ) throws(Memory.Failure) -> Frame? {
-        let own = map.descriptor(of: frame)
-        let block = FrameBlock(rawValue: try memory.load(own.block, .acquire))
-        if block.isLarge { return try takeOfLarge(count, asPins: asPins, on: frame, in: memory) }
-        let amount = asPins ? count &* Self.bias : count
-        guard try raise(own.references, by: amount, in: memory) else { return nil }
-        if try isStill(block, own, in: memory) { return frame }
-        return try takeAgain(count, asPins: asPins, on: frame, instead: amount, in: memory)
+        let attempt = try Self.attempt(count, asPins: asPins, own, in: memory)
+        switch attempt {
+        case .taken: return frame
+        case .refused: return nil
+        case .isLarge, .isAstray: return try take(count, asPins: asPins, on: frame, after: attempt, in: memory)
+        }
     }
 
-    @inlinable
-    @inline(never)
-    func takeAgain<Memory: SharedMemory>(
-        _ count: UInt32, asPins: Bool, on frame: Frame, instead amount: UInt32, in memory: borrowing Memory
-    ) throws(Memory.Failure) -> Frame? {
-        try drop(amount, on: frame, in: memory)
-        return try take(count, asPins: asPins, on: frame, in: memory)
+    /// What came of taking the references of a frame as those of a single one, which nearly always is all there is to do.
+    @usableFromInline
+    enum Attempt {
+        case taken
+        /// The frame is free or being freed.
+        case refused
+        /// Nothing was taken: the references are the head's.
+        case isLarge
+        /// The references are on the frame, and do not belong there any more.
+        case isAstray
     }
 
+    /// Steps 1 to 3 for a single frame.
+    ///
+    /// - Parameter own: The descriptor of the frame.
+    @inlinable
+    @inline(__always)
+    static func attempt<Memory: SharedMemory>(
+        _ count: UInt32, asPins: Bool, _ own: FrameDescriptor, in memory: borrowing Memory
+    ) throws(Memory.Failure) -> Attempt {
+        let block = FrameBlock(rawValue: try memory.load(own.block, .acquire))
+        if _slowPath(block.isLarge) { return .isLarge }
+        let isRaised = try raise(own.references, by: asPins ? count &* bias : count, in: memory)
+        if _slowPath(!isRaised) { return .refused }
+        let isStill = try isStill(block, own, in: memory)
+        return _fastPath(isStill) ? .taken : .isAstray
+    }
+
+    /// The rest, when an attempt has not decided; out of line, so that it costs nothing.
     @inlinable
     @inline(never)
-    func takeOfLarge<Memory: SharedMemory>(
-        _ count: UInt32, asPins: Bool, on frame: Frame, in memory: borrowing Memory
+    func take<Memory: SharedMemory>(
+        _ count: UInt32, asPins: Bool, on frame: Frame, after attempt: Attempt, in memory: borrowing Memory
     ) throws(Memory.Failure) -> Frame? {
+        if attempt == .isAstray { try drop(asPins ? count &* Self.bias : count, on: frame, in: memory) }
         let own = map.descriptor(of: frame)
         let block = FrameBlock(rawValue: try memory.load(own.block, .acquire))
-        guard block.isLarge else { return try take(count, asPins: asPins, on: frame, in: memory) }
+        guard block.isLarge else { return try take(count, asPins: asPins, on: frame, own, in: memory) }
         let head = block.head(of: frame)
         guard map.contains(head) else { return nil }
         let counts = map.descriptor(of: head)
-        guard try raise(counts.references, by: count, in: memory) else { return nil }
-        guard try isStill(block, own, in: memory) else {
+        guard try Self.raise(counts.references, by: count, in: memory) else { return nil }
+        guard try Self.isStill(block, own, in: memory) else {
             try drop(count, on: head, in: memory)
-            return try take(count, asPins: asPins, on: frame, in: memory)
+            return try take(count, asPins: asPins, on: frame, own, in: memory)
         }
         if asPins { _ = try memory.add(count, to: counts.pins, .full) }
         return head
@@ -117,7 +140,7 @@ public struct FrameReferences: Sendable {
     /// Step 3.
     @inlinable
     @inline(__always)
-    func isStill<Memory: SharedMemory>(
+    static func isStill<Memory: SharedMemory>(
         _ block: FrameBlock, _ own: FrameDescriptor, in memory: borrowing Memory
     ) throws(Memory.Failure) -> Bool {
         var isStill = true
@@ -129,7 +152,7 @@ public struct FrameReferences: Sendable {
 
     /// - Returns: False if the references were zero, and then they still are.
     @inlinable
-    func raise<Memory: SharedMemory>(
+    static func raise<Memory: SharedMemory>(
         _ references: Word<UInt32>, by count: UInt32, in memory: borrowing Memory
     ) throws(Memory.Failure) -> Bool {
         if memory.enforces(.pinOnlyLiveFrame) {

@@ -23,8 +23,7 @@ extension GuestSpace {
         let place = segment.parentAddress(of: address)
         let memory = lock.memory
         while true {
-            let changes = try memory.load(words.changes, .acquire)
-            _ = try memory.wait(for: words.running) { $0 == 0 }
+            let reading = try words.mirror.beginReading(in: memory)
             if let refusal = try parent.fault(place, access, atMost: PageSize(log2Bytes: 63), lock) { return refusal }
             guard let found = try mapping(of: place, in: memory), access.isAllowed(by: found.rights) else { continue }
             let leaf: Entry
@@ -32,21 +31,13 @@ extension GuestSpace {
             guard let table = try leafTable(for: address, in: memory) else { return .outOfMemory }
             let entry = parent.place(format.index(of: address, at: .leafTable), of: table)
             let isMade = try memory.withLock(words.lock) { (_) throws(Memory.Failure) in
-                if memory.enforces(.recheckParentUnderLock), try !isUnchanged(since: changes, in: memory) {
-                    return false
-                }
+                if memory.enforces(.recheckSequenceUnderMirrorLock), try reading.isStale(in: memory) { return false }
                 // Another fault's entry is of the same page: the parent has not changed.
                 try memory.store(leaf, format, at: entry, .release)
                 return true
             }
             if isMade { return nil }
         }
-    }
-
-    private func isUnchanged<Memory: SharedMemory>(
-        since changes: UInt64, in memory: Memory
-    ) throws(Memory.Failure) -> Bool {
-        try memory.load(words.changes, .acquire) == changes
     }
 
     /// What the parent maps at an address, now.
@@ -71,7 +62,7 @@ extension GuestSpace {
     private func leafTable<Memory: SharedMemory>(
         for address: VirtualAddress, in memory: Memory
     ) throws(Memory.Failure) -> PhysicalAddress? {
-        let root = try Structure.loadRoot(words.space, memory)
+        let root = try loadRoot(in: memory)
         var (table, level) = (root.table, Format.fixedTopLevel ?? root.topLevel)
         while level > .leafTable {
             let place = parent.place(format.index(of: address, at: level), of: table)
@@ -117,10 +108,8 @@ extension GuestSpace {
         of range: VirtualRange, in memory: borrowing Memory
     ) throws(Memory.Failure) {
         let memory = copy memory
-        try memory.withLock(words.lock) { (_) throws(Memory.Failure) in
-            _ = try memory.add(1, to: words.running, .relaxed)
-            _ = try memory.add(1, to: words.changes, .release)
-            let root = try Structure.loadRoot(words.space, memory)
+        try words.mirror.begin(in: memory) { () throws(Memory.Failure) in
+            let root = try loadRoot(in: memory)
             for segment in segments {
                 guard let part = segment.guestPart(of: range) else { continue }
                 try clear(root.table, Format.fixedTopLevel ?? root.topLevel, part.first, part.last, in: memory)
@@ -130,7 +119,7 @@ extension GuestSpace {
 
     public func endInvalidation<Memory: SharedMemory>(
         of range: VirtualRange, in memory: borrowing Memory
-    ) throws(Memory.Failure) { _ = try memory.add(0 &- 1, to: words.running, .release) }
+    ) throws(Memory.Failure) { try words.mirror.end(in: memory) }
 
     /// Clears the leaves of a range. Tables stay.
     private func clear<Memory: SharedMemory>(

@@ -9,28 +9,21 @@ import TableMemory
 // parent's allocator: tables of both may be fragments of one frame.
 //
 //   A fault of the guest's, with the parent's lock held for reading:
-//     1. Note how many changes of the parent's have begun, and wait until none is under way.
+//     1. Begin a reading (`MirrorWords`): wait until no change of the parent's is in progress.        [waitForInvalidations]
 //     2. Have the parent map the page, and ask where it is.
 //     3. Make the tables that are missing. They stay until the guest is torn down.
-//     4. Take the guest's lock. If a change has begun since step 1, start again.               [recheckParentUnderLock]
+//     4. Take the guest's lock. If a change has begun since step 1, start again.    [recheckSequenceUnderMirrorLock]
 //     5. Store the entry.
-//   A change of the parent's (`InvalidationObserver`), with its lock held for reading at least:
-//     1. Take the guest's lock, count the change, and clear the entries of what is about to change. [tellObserversFirst]
-//     2. When the change is over, count that.
+//   A change of the parent's, with its lock held for reading at least, counts itself and clears the entries of what is about to
+//   change, with the guest's lock held.                                          [tellObserversFirst, forgetUnderMirrorLock]
 //   An access of the guest's holds the guest's lock from the look at the entry until it is done with the page.
 //                                                                                            [holdGuestWhileUsing]
 //
 // Step 4 is needed although the parent's lock is held: faults that copy a page, and splits, change the parent's entries with
-// no more than that. Nobody takes a lock, or waits, with the guest's held.
+// no more than that. For the same reason step 1 may wait: who is in progress holds the lock for reading as well, and waits for
+// nobody who waits for it. Nobody takes a lock, or waits, with the guest's held.
 
 extension SafetyRule {
-    public static var recheckParentUnderLock: SafetyRule {
-        SafetyRule(
-            name: "recheckParentUnderLock",
-            demand: "A guest's entry is made only if no change of its parent's has begun since the parent was asked.",
-            history: "A guest was given a page that its host was just replacing (Linux, mmu_notifier_retry, 2.6.27).")
-    }
-
     public static var holdGuestWhileUsing: SafetyRule {
         SafetyRule(
             name: "holdGuestWhileUsing",
@@ -39,20 +32,17 @@ extension SafetyRule {
     }
 }
 
-/// The words of a guest, in a place that a layout has for a space.
-///
-/// | bytes | word            | written by                                              |
-/// |-------|-----------------|---------------------------------------------------------|
-/// | 0     | root            | whoever makes the guest, or tears it down               |
-/// | 32    | lock            | faults, accesses, and changes of the parent's           |
-/// | 24    | changes begun   | changes of the parent's, with the guest's lock held     |
-/// | 128   | changes running | the same; the end of one without the lock               |
-struct GuestWords {
-    let space: SpaceWords
+/// Where the words of one guest are: those of a mirror, and the root at byte 16, written when the guest is made and torn down.
+public struct GuestWords: Hashable, Sendable {
+    let mirror: MirrorWords
 
-    var lock: TicketLock { space.growthLock }
-    var changes: Word<UInt64> { space.users }
-    var running: Word<UInt64> { space.flushesBegun }
+    /// - Parameter mirror: Words that no mirror has, zero.
+    public init(_ mirror: MirrorWords) { self.mirror = mirror }
+
+    public static var byteCount: UInt64 { MirrorWords.byteCount }
+
+    var root: Word<UInt64> { Word(PhysicalAddress(mirror.address.rawValue &+ 16)) }
+    var lock: TicketLock { mirror.lock }
 }
 
 /// A range of a guest's addresses, and where in the parent's its first one is.
@@ -85,9 +75,9 @@ public final class GuestSpace<Format: WritableFormat, Structure: SpaceStructure>
     @exclusivity(unchecked)
     private(set) var segments: [GuestSegment] = []
 
-    private init(_ parent: LiveSpace<Format, Structure>, _ words: SpaceWords) {
+    private init(_ parent: LiveSpace<Format, Structure>, _ words: GuestWords) {
         self.parent = parent
-        self.words = GuestWords(space: words)
+        self.words = words
     }
 
     var format: Format { parent.format }
@@ -97,11 +87,11 @@ public final class GuestSpace<Format: WritableFormat, Structure: SpaceStructure>
     ///
     /// - Parameters:
     ///   - topLevel: How deep its tables are; `nil` for the least. They do not grow.
-    ///   - words: Bookkeeping as for a space, zero.
+    ///   - words: `GuestWords.byteCount` bytes of bookkeeping, zero.
     /// - Throws: `.outOfMemory`.
     /// - Precondition: The format's entries are not accessed in halves, and it has such a top level.
     public static func make<Memory: SharedMemory>(
-        over parent: LiveSpace<Format, Structure>, topLevel: Level? = nil, words: SpaceWords,
+        over parent: LiveSpace<Format, Structure>, topLevel: Level? = nil, words: GuestWords,
         in memory: borrowing Memory
     ) throws(SpaceError<Memory.Failure>) -> GuestSpace {
         let topLevel = topLevel ?? parent.format.topLevels.lowerBound
@@ -111,7 +101,7 @@ public final class GuestSpace<Format: WritableFormat, Structure: SpaceStructure>
         let memory = copy memory
         try SpaceError.throwing { () throws(Memory.Failure) in
             guard let top = try parent.newTable(topLevel, in: memory) else { return .outOfMemory }
-            try Structure.publish(SpaceRoot(table: top, topLevel: topLevel), words, memory)
+            try memory.store(SpaceRoot(table: top, topLevel: topLevel).word, to: words.root, .release)
             try parent.add(guest, in: memory)
             return nil
         }
@@ -130,7 +120,7 @@ public final class GuestSpace<Format: WritableFormat, Structure: SpaceStructure>
         let memory = copy memory
         try SpaceError.throwing { () throws(Memory.Failure) in
             try memory.withWriteLock(parent.words.lock) { (_) throws(Memory.Failure) in
-                let root = try Structure.loadRoot(words.space, memory)
+                let root = try loadRoot(in: memory)
                 let last = first.rawValue.addingReportingOverflow(range.last.rawValue &- range.first.rawValue)
                 guard (range.first.rawValue | ~range.last.rawValue | first.rawValue) & (format.pageBytes &- 1) == 0,
                     format.covers(range, topLevel: root.topLevel), !last.overflow
@@ -143,11 +133,15 @@ public final class GuestSpace<Format: WritableFormat, Structure: SpaceStructure>
         }
     }
 
+    func loadRoot<Memory: SharedMemory>(in memory: borrowing Memory) throws(Memory.Failure) -> SpaceRoot {
+        SpaceRoot(word: try memory.load(words.root, .acquire))
+    }
+
     /// What lock-free walkers of the guest see, as of a space: where pages are, and not that they stay there.
     public func view<Section: ReadWitness & ~Copyable>(
         in section: borrowing Section
     ) throws(Section.Failure) -> AddressSpace<Format> {
-        let root = try Structure.loadRoot(words.space, section.memory)
+        let root = try loadRoot(in: section.memory)
         return format.addressSpace(root: root.table, topLevel: Format.fixedTopLevel ?? root.topLevel)
     }
 
@@ -161,8 +155,8 @@ public final class GuestSpace<Format: WritableFormat, Structure: SpaceStructure>
         // Links of frames that wait are changed with the parent's lock held for writing: a frame may have tables of both.
         try memory.withWriteLock(parent.words.lock) { (_) throws(Memory.Failure) in
             segments = []
-            let root = try Structure.loadRoot(words.space, memory)
-            try memory.store(0, to: words.space.root, .release)
+            let root = try loadRoot(in: memory)
+            try memory.store(0, to: words.root, .release)
             try unlink(root.table, root.topLevel, into: &unlinked, in: memory)
         }
         try unlinked.free(in: memory)

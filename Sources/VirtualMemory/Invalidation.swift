@@ -85,6 +85,7 @@ extension LiveSpace {
     }
 
     /// What a change of a range that is under way has to do for those who keep translations; `nil` if nobody does.
+    @usableFromInline
     func beginInvalidation<Memory: SharedMemory>(
         of range: VirtualRange, in memory: borrowing Memory
     ) throws(Memory.Failure) -> Invalidation<Format, Structure>? {
@@ -116,6 +117,11 @@ final class Invalidation<Format: WritableFormat, Structure: SpaceStructure> {
     @usableFromInline
     func begin<Memory: SharedMemory>(_ range: VirtualRange, in memory: borrowing Memory) throws(Memory.Failure) {
         note(range)
+        try announce(range, in: memory)
+    }
+
+    /// Step 1 for who flushes by himself what he has changed.
+    func announce<Memory: SharedMemory>(_ range: VirtualRange, in memory: borrowing Memory) throws(Memory.Failure) {
         if memory.enforces(.tellObserversFirst) { return try tell(range, in: memory) }
         forgotten.append(range)
     }

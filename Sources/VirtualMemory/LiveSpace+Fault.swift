@@ -8,6 +8,7 @@ import TableMemory
 //   2. Go down from the root, each entry loaded once. A table leads on. A leaf is somebody else's answer to the same fault.
 //   3. Where an entry maps nothing, make what is missing while nobody sees it: a page, or a table for a smaller one. A table
 //      is filled before it is published.                                              [initialiseTableBeforePublishing]
+//      Tables beside it may be made with it: see `LiveSpace+TableFilling`.
 //   4. Take the lock of the table that the entry is in, and look again: if the entry is not what it was, somebody else was
 //      faster; if a leaf table is not where it was, it was taken back meanwhile (`LiveSpace+Retract`). Give back what was made,
 //      and start again from the root.                    [revalidateUnderLock, revalidateTableUnderLock]
@@ -32,6 +33,7 @@ extension LiveSpace {
     /// - Throws: `.notMapped` where there is neither a page nor a region; `.accessDenied`; `.outOfMemory`; of a region of a
     ///   file `.beyondEnd` and `.unreadable`.
     /// - Complexity: The levels; a page or a table of them may have to be filled.
+    @inlinable
     public func fault<Memory: SharedMemory>(
         _ address: VirtualAddress, for access: PageAccess, atMost largestLeaf: PageSize = PageSize(log2Bytes: 63),
         lock: borrowing ReadLockHeld<Memory>
@@ -41,11 +43,12 @@ extension LiveSpace {
         }
     }
 
+    @inlinable
     func fault<Memory: SharedMemory>(
         _ address: VirtualAddress, _ access: PageAccess, atMost largestLeaf: PageSize,
         _ lock: borrowing ReadLockHeld<Memory>
     ) throws(Memory.Failure) -> Refusal? {
-        guard let region = regions.region(at: address) else { return try answerWithoutRegion(address, access, lock) }
+        guard let region = region(at: address) else { return try answerWithoutRegion(address, access, lock) }
         guard access.isAllowed(by: format.effectiveRights(region.attributes.rights)) else {
             return .accessDenied(address)
         }
@@ -57,7 +60,8 @@ extension LiveSpace {
     }
 
     /// Steps 2 to 5.
-    private func fault<Memory: SharedMemory>(
+    @inlinable
+    func fault<Memory: SharedMemory>(
         _ address: VirtualAddress, _ access: PageAccess, _ region: Region, _ target: Level, in memory: Memory
     ) throws(Memory.Failure) -> Refusal? {
         let root = try Structure.loadRoot(words, memory)
@@ -85,10 +89,8 @@ extension LiveSpace {
                     (table, level, upper) = (root.table, root.topLevel, nil)
                 }
             case .invalid:
-                guard let below = try newTable(level.below, in: memory) else { return .outOfMemory }
                 let loaded = LoadedEntry(value: entry, place: place)
-                let isMine = try replace(loaded, by: tableEntry(below, at: level), of: table, in: memory)
-                if !isMine { try freeUnseen(below, level.below, in: memory) }
+                guard try addTables(around: loaded, of: table, level, address, in: memory) else { return .outOfMemory }
             case .leaf:
                 if access.isAllowed(by: format.rights(of: entry, at: level)) { return nil }
                 guard case .file(let view) = region.content, level == .leafTable else { return .accessDenied(address) }
@@ -99,8 +101,12 @@ extension LiveSpace {
         }
     }
 
+    @usableFromInline
+    func region(at address: VirtualAddress) -> Region? { regions.region(at: address) }
+
     /// What a fault is told where no region is: the page may be mapped all the same.
-    private func answerWithoutRegion<Memory: SharedMemory>(
+    @usableFromInline
+    func answerWithoutRegion<Memory: SharedMemory>(
         _ address: VirtualAddress, _ access: PageAccess, _ lock: borrowing ReadLockHeld<Memory>
     ) throws(Memory.Failure) -> Refusal? {
         guard let found = try leaf(of: address, lock) else { return .notMapped(address) }
@@ -108,7 +114,8 @@ extension LiveSpace {
     }
 
     /// The level of the largest leaf that a region allows at an address.
-    private func targetLevel(_ address: VirtualAddress, _ region: Region, _ largestLeaf: PageSize) -> Level {
+    @inlinable
+    func targetLevel(_ address: VirtualAddress, _ region: Region, _ largestLeaf: PageSize) -> Level {
         guard case .device(let start) = region.content else { return .leafTable }
         var level = format.topLevels.upperBound
         while level > .leafTable {
@@ -127,7 +134,8 @@ extension LiveSpace {
     }
 
     /// The leaf for an address; of an anonymous region it maps a new frame.
-    private func newLeaf<Memory: SharedMemory>(
+    @inlinable
+    func newLeaf<Memory: SharedMemory>(
         _ address: VirtualAddress, _ region: Region, _ level: Level, _ table: PhysicalAddress,
         in memory: Memory
     ) throws(Memory.Failure) -> Result<Entry, Refusal> {
@@ -149,7 +157,8 @@ extension LiveSpace {
     }
 
     /// Gives back the frame of a leaf that was never published.
-    private func giveBack<Memory: SharedMemory>(
+    @inlinable
+    func giveBack<Memory: SharedMemory>(
         _ leaf: Entry, _ level: Level, in memory: borrowing Memory
     ) throws(Memory.Failure) {
         let physical = format.physical(of: leaf, at: level, for: VirtualAddress(0))
@@ -161,6 +170,7 @@ extension LiveSpace {
     ///
     /// - Parameter upper: What led to a leaf table.
     /// - Returns: False if an entry was not what it is supposed to be.
+    @inlinable
     func replace<Memory: SharedMemory>(
         _ entry: LoadedEntry, by new: Entry, of table: PhysicalAddress, linkedBy upper: LoadedEntry? = nil,
         in memory: Memory
@@ -177,14 +187,4 @@ extension LiveSpace {
             return true
         }
     }
-
-    private func isStill<Memory: SharedMemory>(
-        _ entry: LoadedEntry, in memory: Memory
-    ) throws(Memory.Failure) -> Bool { try memory.load(format, entry.place) == entry.value }
-}
-
-/// An entry as it was when it was loaded, and where.
-struct LoadedEntry {
-    let value: Entry
-    let place: PhysicalAddress
 }

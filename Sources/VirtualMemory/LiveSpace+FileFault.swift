@@ -14,6 +14,7 @@ import TableMemory
 // stays the file's until the fault is over.
 
 extension SafetyRule {
+    @inlinable
     public static var markDirtyBeforeWritable: SafetyRule {
         SafetyRule(
             name: "markDirtyBeforeWritable",
@@ -24,6 +25,7 @@ extension SafetyRule {
 
 extension LiveSpace {
     /// The entry for a page of a file, which has its mapping counted.
+    @usableFromInline
     func newLeaf<Memory: SharedMemory>(
         _ address: VirtualAddress, _ region: Region, of view: FileView, _ table: PhysicalAddress,
         in memory: Memory
@@ -41,12 +43,14 @@ extension LiveSpace {
         }
     }
 
-    private func leaf(_ frame: Frame, _ attributes: EntryAttributes) -> Entry {
+    @inlinable
+    func leaf(_ frame: Frame, _ attributes: EntryAttributes) -> Entry {
         let size = PageSize(log2Bytes: Int(format.log2FrameBytes))
         return Entry(format.canonical(.leaf(map.address(of: frame), size), attributes, at: .leafTable))
     }
 
     /// The frame that an entry of a region of a file maps, if it is a page of that file.
+    @inlinable
     func pageOfFile<Memory: SharedMemory>(
         _ entry: Entry, _ view: FileView, in memory: borrowing Memory
     ) throws(Memory.Failure) -> Frame? {
@@ -58,6 +62,7 @@ extension LiveSpace {
     /// Step 2. Whoever comes back looks at the entry again: it is writable, or somebody else has changed it.
     ///
     /// - Precondition: The region's rights allow what is asked for, and the entry's do not; or a private page is to be copied.
+    @inlinable
     func makeWritable<Memory: SharedMemory>(
         _ entry: Entry, at place: PhysicalAddress, of table: PhysicalAddress, _ address: VirtualAddress,
         _ region: Region, _ view: FileView, in memory: Memory
@@ -68,7 +73,9 @@ extension LiveSpace {
         switch view.sharing {
         case .shared:
             if memory.enforces(.markDirtyBeforeWritable) { try references.markDirty(frame, in: memory) }
-            _ = try replace(loaded, by: leaf(frame, region.attributes), of: table, in: memory)
+            // What processors have recorded in the entry stays.
+            var change = LeafChange(format, .leafTable, region.attributes.rights)
+            _ = try replace(loaded, by: change.changed(entry), of: table, in: memory)
         case .private:
             guard let own = try references.allocator.allocate(in: memory) else { return .outOfMemory }
             var bytes = [UInt8](repeating: 0, count: Int(format.pageBytes))

@@ -82,7 +82,7 @@ extension LiveSpace {
                 guard let frame = map.frame(of: physical),
                     let head = try references.takePins(pages, on: frame, in: lock.memory)
                 else { return .notPinnable(address) }
-                pins.append(makePin(physical, pages, head))
+                pins.append(makePin(frame, pages, head))
                 if end == range.last { return nil }
                 address = VirtualAddress(end.rawValue + 1)
             } else if let refusal = try fault(address, access, atMost: PageSize(log2Bytes: 63), lock) {

@@ -92,18 +92,14 @@ struct FoundLeaf {
     /// What decides the rights of the entries above.
     @usableFromInline
     let pathBits: UInt64
-    /// The entry that led to the table, and where it is; of no meaning if the table is the top.
+    /// The entry that led to the table; `nil` if the table is the top.
     @usableFromInline
-    let upper: Entry
-    @usableFromInline
-    let upperPlace: PhysicalAddress
-    @usableFromInline
-    let hasUpper: Bool
+    let upper: LoadedEntry?
 
     @inlinable
     init(
-        entry: Entry, place: PhysicalAddress, table: PhysicalAddress, level: Level, pathBits: UInt64, upper: Entry,
-        upperPlace: PhysicalAddress, hasUpper: Bool
+        entry: Entry, place: PhysicalAddress, table: PhysicalAddress, level: Level, pathBits: UInt64,
+        upper: LoadedEntry?
     ) {
         self.entry = entry
         self.place = place
@@ -111,8 +107,6 @@ struct FoundLeaf {
         self.level = level
         self.pathBits = pathBits
         self.upper = upper
-        self.upperPlace = upperPlace
-        self.hasUpper = hasUpper
     }
 }
 
@@ -126,10 +120,12 @@ extension LiveSpace {
     ///   meanwhile: the slow path decides.
     /// - Complexity: A load for each level, two more, and one update of the frame's count.
     @inlinable
+    @inline(__always)
     public func pinFast<Section: InterruptWitness & ~Copyable>(
         _ address: VirtualAddress, for access: PageAccess, longTerm: Bool = false, in section: borrowing Section
     ) throws(Section.Failure) -> Pin? {
-        // What is not kept for long is compiled without a thought of the other.
+        // What is not kept for long is compiled without a thought of the other, and into the section that it is called in: a
+        // call would be a tenth of the whole.
         if longTerm { return try pinPageForLong(address, access, in: section) }
         return try pinPage(address, access, longTerm: false, in: section)
     }
@@ -147,13 +143,42 @@ extension LiveSpace {
     ) throws(Section.Failure) -> Pin? {
         let root = try Structure.loadRoot(words, section.memory)
         if format.covers(address, topLevel: Format.fixedTopLevel ?? root.topLevel),
-            let found = try leaf(of: address, cameFrom: address, root, in: section),
-            let pin = try pin(found, address, 1, access, longTerm, in: section)
+            let found = try leaf(of: address, cameFrom: address, root, in: section)
         {
-            return pin
+            // Asked at once, so that the walk of a format of fixed depth ends here, with a level that is known.
+            let pin =
+                found.level == .leafTable
+                ? try pin(found, address, 1, access, longTerm, in: section)
+                : try pinLarge(found, address, access, longTerm, in: section)
+            if let pin { return pin }
         }
         section.memory.count(.retreat)
         return nil
+    }
+
+    /// A page of a leaf above the leaf table.
+    @inlinable
+    @inline(__always)
+    func pinLarge<Section: InterruptWitness & ~Copyable>(
+        _ found: FoundLeaf, _ address: VirtualAddress, _ access: PageAccess, _ longTerm: Bool,
+        in section: borrowing Section
+    ) throws(Section.Failure) -> Pin? {
+        guard allows(access, found) else { return nil }
+        return try pinLarge(
+            format.physical(of: found.entry, at: found.level, for: address),
+            LoadedEntry(value: found.entry, place: found.place), under: found.upper, access, longTerm,
+            isWritable: longTerm && allows(.write, found), in: section)
+    }
+
+    /// As `pin`, out of line. In parts and not as a `FoundLeaf`, which has too many words for registers: it would be put
+    /// together in memory in front of every pin, for a call that few make.
+    @inlinable
+    @inline(never)
+    func pinLarge<Section: InterruptWitness & ~Copyable>(
+        _ physical: PhysicalAddress, _ leaf: LoadedEntry, under upper: LoadedEntry?, _ access: PageAccess,
+        _ longTerm: Bool, isWritable: Bool, in section: borrowing Section
+    ) throws(Section.Failure) -> Pin? {
+        try pin(physical, 1, leaf, under: upper, access, longTerm, isWritable: isWritable, in: section)
     }
 
     /// Pins the pages of a range in order, without a lock, until one cannot be pinned.
@@ -214,9 +239,7 @@ extension LiveSpace {
         var level = Format.fixedTopLevel ?? root.topLevel
         var table = root.table
         var pathBits: UInt64 = .max
-        var upper = Entry(0)
-        var upperPlace = table
-        var hasUpper = false
+        var upper: LoadedEntry?
         while true {
             let place = try Structure.place(
                 of: format.index(of: address, at: level), in: table, at: level,
@@ -226,13 +249,12 @@ extension LiveSpace {
             case .table where level > .leafTable:
                 let below = try Structure.descended(entry, from: place, format, section.memory)
                 pathBits &= format.pathBits(of: below, at: level)
-                (upper, upperPlace, hasUpper) = (entry, place, true)
+                upper = LoadedEntry(value: entry, place: place)
                 table = format.table(of: below, at: level)
                 level = level.below
             case .leaf:
                 return FoundLeaf(
-                    entry: entry, place: place, table: table, level: level, pathBits: pathBits, upper: upper,
-                    upperPlace: upperPlace, hasUpper: hasUpper)
+                    entry: entry, place: place, table: table, level: level, pathBits: pathBits, upper: upper)
             default: return nil
             }
         }
@@ -252,23 +274,55 @@ extension LiveSpace {
         in section: borrowing Section
     ) throws(Section.Failure) -> Pin? {
         guard allows(access, found) else { return nil }
-        let physical = format.physical(of: found.entry, at: found.level, for: address)
-        guard let frame = map.frame(of: physical) else { return nil }
+        return try pin(
+            format.physical(of: found.entry, at: found.level, for: address), pages,
+            LoadedEntry(value: found.entry, place: found.place), under: found.upper, access, longTerm,
+            isWritable: longTerm && allows(.write, found), in: section)
+    }
+
+    /// What is left when the path is known to allow it: the frame of step 3, and steps 4 to 8.
+    ///
+    /// - Parameter isWritable: Whether the path allows writing; looked at for long-term pins only.
+    @inlinable
+    @inline(__always)
+    func pin<Section: InterruptWitness & ~Copyable>(
+        _ physical: PhysicalAddress, _ pages: UInt32, _ leaf: LoadedEntry, under upper: LoadedEntry?,
+        _ access: PageAccess, _ longTerm: Bool, isWritable: Bool, in section: borrowing Section
+    ) throws(Section.Failure) -> Pin? {
+        guard let (frame, descriptor) = map.described(physical, log2FrameBytes: format.log2FrameBytes)
+        else { return nil }
         let memory = section.memory
-        guard let head = try references.takePins(pages, on: frame, in: memory) else { return nil }
+        let head: Frame
+        let attempt = try FrameReferences.attempt(pages, asPins: true, descriptor, in: memory)
+        switch attempt {
+        case .taken: head = frame
+        case .refused: return nil
+        case .isLarge, .isAstray:
+            guard let other = try takePins(pages, on: frame, after: attempt, in: memory) else { return nil }
+            head = other
+        }
         var isStill = true
-        if found.hasUpper, memory.enforces(.recheckUpperEntryAfterPin) {
-            isStill = try section.load(format, found.upperPlace) == found.upper
+        if let upper, memory.enforces(.recheckUpperEntryAfterPin) {
+            isStill = try self.isStill(upper, in: section)
         }
         if isStill, memory.enforces(.recheckEntryAfterPin) {
-            isStill = try section.load(format, found.place) == found.entry
+            isStill = try self.isStill(leaf, in: section)
         }
-        if isStill, longTerm { isStill = try mayStayPinned(head, access, allows(.write, found), in: memory) }
-        guard isStill else {
+        if isStill, longTerm { isStill = try mayStayPinned(head, access, isWritable, in: memory) }
+        if _slowPath(!isStill) {
             try giveBack(pages, head, in: memory)
             return nil
         }
-        return makePin(physical, pages, head)
+        return makePin(frame, pages, head)
+    }
+
+    /// The rest of step 4, for the few frames that need more than an attempt.
+    @inlinable
+    @inline(never)
+    func takePins<Memory: SharedMemory>(
+        _ pages: UInt32, on frame: Frame, after attempt: FrameReferences.Attempt, in memory: borrowing Memory
+    ) throws(Memory.Failure) -> Frame? {
+        try references.take(pages, asPins: true, on: frame, after: attempt, in: memory)
     }
 
     /// The pages from the first address of one to the last address of another.
@@ -277,11 +331,14 @@ extension LiveSpace {
         UInt32(truncatingIfNeeded: (last.rawValue &- first.rawValue) &>> UInt64(format.log2FrameBytes)) &+ 1
     }
 
+    /// Of whole pages, from a frame on.
     @inlinable
     @inline(__always)
-    func makePin(_ physical: PhysicalAddress, _ pages: UInt32, _ head: Frame) -> Pin {
-        let last = physical.rawValue &+ UInt64(pages) &<< UInt64(format.log2FrameBytes) &- 1
-        return Pin(range: PhysicalRange(first: physical, last: PhysicalAddress(last)), head: head, pages: pages)
+    func makePin(_ first: Frame, _ pages: UInt32, _ head: Frame) -> Pin {
+        let start = UInt64(first.number) &<< UInt64(format.log2FrameBytes)
+        let last = start &+ UInt64(pages) &<< UInt64(format.log2FrameBytes) &- 1
+        let range = PhysicalRange(first: PhysicalAddress(start), last: PhysicalAddress(last))
+        return Pin(range: range, head: head, pages: pages)
     }
 
     /// Step 7.

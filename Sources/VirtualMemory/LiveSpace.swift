@@ -9,7 +9,7 @@ import TableMemory
 //     again whether the entry is still what the decision was based on; they are in an RCU section, because
 //   - taking back empty leaf tables needs no more than the lock for reading either (`LiveSpace+Retract`);
 //   - growth holds it for reading at least, and the growth lock;
-//   - lock-free walkers hold nothing but a section: translate, walk, summarise, pin fast.
+//   - lock-free walkers hold nothing but a section: translate, walk, survey, summarise, pin fast.
 //
 // Lock order: space, growth, tables by address, fragments, frames. Of these a section waits for those of tables and below only,
 // and nobody waits for sections with one of them held.
@@ -29,6 +29,7 @@ public final class LiveSpace<Format: WritableFormat, Structure: SpaceStructure>:
     public let references: FrameReferences
     public let words: SpaceWords
     public let policy: ReclaimPolicy
+    public let filling: TableFilling
     @usableFromInline
     let tables: TableAllocator<Structure>
     @usableFromInline
@@ -46,11 +47,15 @@ public final class LiveSpace<Format: WritableFormat, Structure: SpaceStructure>:
     @exclusivity(unchecked)
     var isWatched = false
 
-    init(_ format: Format, _ references: FrameReferences, _ words: SpaceWords, _ policy: ReclaimPolicy) {
+    init(
+        _ format: Format, _ references: FrameReferences, _ words: SpaceWords, _ policy: ReclaimPolicy,
+        _ filling: TableFilling
+    ) {
         self.format = format
         self.references = references
         self.words = words
         self.policy = policy
+        self.filling = filling
         tables = TableAllocator(references, words)
         reclaimer = TableReclaimer(policy, users: words.users)
         regions = RegionMap()
@@ -64,16 +69,17 @@ public final class LiveSpace<Format: WritableFormat, Structure: SpaceStructure>:
     /// - Parameters:
     ///   - topLevel: How deep the space is at first; `nil` for the least.
     ///   - words: `SpaceWords.byteCount` bytes of bookkeeping, zero.
+    ///   - filling: What is made where a table is missing that is smaller than a frame.
     /// - Throws: `.outOfMemory`.
     /// - Precondition: The frames are as large as the format's, and the format has such a top level.
     public static func make<Memory: SharedMemory>(
         _ format: Format, topLevel: Level? = nil, _ references: FrameReferences, words: SpaceWords,
-        reclaiming policy: ReclaimPolicy = .rcu, in memory: borrowing Memory
+        reclaiming policy: ReclaimPolicy = .rcu, filling: TableFilling = .single, in memory: borrowing Memory
     ) throws(SpaceError<Memory.Failure>) -> LiveSpace {
         let topLevel = topLevel ?? format.topLevels.lowerBound
         precondition(format.topLevels.contains(topLevel), "the format has no space of that depth")
         precondition(references.map.log2FrameBytes == format.log2FrameBytes, "frames are not as large as the format's")
-        let space = LiveSpace(format, references, words, policy)
+        let space = LiveSpace(format, references, words, policy, filling)
         let isMade: Bool
         do throws(Memory.Failure) {
             if let top = try space.newTable(topLevel, in: memory) {

@@ -8,6 +8,8 @@ import TableMemory
 //   2. Is the page dirty? Then it gets its reference back.                                    [freezeBeforeDirtyTest]
 //   3. Take it out of the cache, clear its mapping word, free its frame.
 //
+// A page on its way to the store is clean already, and writeback has a reference to it (`CachedFile`).  [keepPageDuringWriteback]
+//
 // Whoever wrote through a pin marks the page dirty before the pin goes. Either step 1 still sees the pin, or step 2 sees the mark.
 
 extension SafetyRule {

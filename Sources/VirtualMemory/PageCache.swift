@@ -147,4 +147,10 @@ protocol FileSpace: AnyObject, Sendable {
     func unmapPages<Memory: SharedMemory>(
         from index: UInt64, of file: PageCache, in memory: borrowing Memory
     ) throws(Memory.Failure)
+    /// Takes something from all entries of shared regions that map certain pages of a file: see `PageCache.writeProtect` and
+    /// `PageCache.cleanAndRecord`.
+    func takeWrites<Memory: SharedMemory>(
+        _ taken: TakenWrites, _ pages: ClosedRange<UInt64>, of file: PageCache, _ written: inout PageBitmap,
+        in memory: borrowing Memory
+    ) throws(Memory.Failure) -> Int
 }

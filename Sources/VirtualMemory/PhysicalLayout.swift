@@ -9,7 +9,8 @@ import TableMemory
 // | 64                  | the lock of the frame allocator                                |
 // | 128                 | the words of up to `spaceCount` spaces                         |
 // | 128 + spaces        | the words of up to `fileCount` files                           |
-// | 128 + spaces + files| frame descriptors                                              |
+// | 128 + spaces + files| the words of up to `mirrorCount` device mirrors                |
+// | behind them         | frame descriptors                                              |
 // | the next frame      | frames, for tables and pages                                   |
 
 /// How a memory is divided into bookkeeping and frames.
@@ -17,44 +18,55 @@ public struct PhysicalLayout: Sendable {
     public let map: FrameMap
     public let spaceCount: Int
     public let fileCount: Int
+    public let mirrorCount: Int
 
     /// Bytes in front of the frames.
     private static func bookkeeping(
-        _ spaceCount: Int, _ fileCount: Int, _ frameCount: UInt64, _ log2FrameBytes: UInt8
+        _ words: UInt64, _ frameCount: UInt64, _ log2FrameBytes: UInt8
     ) -> UInt64 {
         let descriptors = frameCount << FrameDescriptor.log2Bytes(log2FrameBytes: log2FrameBytes)
-        return words(spaceCount, fileCount) + descriptors
+        return words + descriptors
     }
 
     /// Bytes in front of the descriptors.
-    private static func words(_ spaceCount: Int, _ fileCount: Int) -> UInt64 {
-        128 + UInt64(spaceCount) * SpaceWords.byteCount + UInt64(fileCount) * FileWords.byteCount
+    private static func words(_ spaceCount: Int, _ fileCount: Int, _ mirrorCount: Int) -> UInt64 {
+        let files = 128 + UInt64(spaceCount) * SpaceWords.byteCount
+        return files + UInt64(fileCount) * FileWords.byteCount + UInt64(mirrorCount) * MirrorWords.byteCount
     }
 
     /// - Parameters:
     ///   - frameCount: At least 1; the memory needs `byteCount` bytes then.
     ///   - spaceCount: How many spaces can live in the memory at once.
     ///   - fileCount: How many files can have pages in the memory at once.
-    public init(log2FrameBytes: UInt8, frameCount: UInt32, spaceCount: Int = 1, fileCount: Int = 0) {
+    ///   - mirrorCount: How many devices can mirror spaces at once.
+    public init(
+        log2FrameBytes: UInt8, frameCount: UInt32, spaceCount: Int = 1, fileCount: Int = 0, mirrorCount: Int = 0
+    ) {
         precondition(
-            frameCount > 0 && spaceCount > 0 && fileCount >= 0, "a layout has at least one frame and one space")
-        let bytes = Self.bookkeeping(spaceCount, fileCount, UInt64(frameCount), log2FrameBytes)
+            frameCount > 0 && spaceCount > 0 && fileCount >= 0 && mirrorCount >= 0,
+            "a layout has at least one frame and one space")
+        let words = Self.words(spaceCount, fileCount, mirrorCount)
+        let bytes = Self.bookkeeping(words, UInt64(frameCount), log2FrameBytes)
         let first = (bytes + (1 << UInt64(log2FrameBytes)) - 1) >> UInt64(log2FrameBytes)
         precondition(first + UInt64(frameCount) < UInt64(UInt32.max), "frame numbers have 32 bits")
         self.spaceCount = spaceCount
         self.fileCount = fileCount
+        self.mirrorCount = mirrorCount
         map = FrameMap(
             log2FrameBytes: log2FrameBytes, first: Frame(UInt32(first)), frameCount: frameCount,
-            descriptors: PhysicalAddress(Self.words(spaceCount, fileCount)))
+            descriptors: PhysicalAddress(words))
     }
 
     /// As many frames as fit.
     /// - Returns: `nil` if not even one does.
-    public init?(log2FrameBytes: UInt8, byteCount: UInt64, spaceCount: Int = 1, fileCount: Int = 0) {
+    public init?(
+        log2FrameBytes: UInt8, byteCount: UInt64, spaceCount: Int = 1, fileCount: Int = 0, mirrorCount: Int = 0
+    ) {
+        let words = Self.words(spaceCount, fileCount, mirrorCount)
         var count = min(byteCount >> UInt64(log2FrameBytes), UInt64(UInt32.max) / 2)
         func bytes(_ count: UInt64) -> UInt64 {
             let frame: UInt64 = 1 << UInt64(log2FrameBytes)
-            let bookkeeping = Self.bookkeeping(spaceCount, fileCount, count, log2FrameBytes)
+            let bookkeeping = Self.bookkeeping(words, count, log2FrameBytes)
             return (bookkeeping + frame - 1) / frame * frame + count * frame
         }
         while count > 0, bytes(count) > byteCount {
@@ -63,7 +75,8 @@ public struct PhysicalLayout: Sendable {
         }
         guard count > 0 else { return nil }
         self.init(
-            log2FrameBytes: log2FrameBytes, frameCount: UInt32(count), spaceCount: spaceCount, fileCount: fileCount)
+            log2FrameBytes: log2FrameBytes, frameCount: UInt32(count), spaceCount: spaceCount, fileCount: fileCount,
+            mirrorCount: mirrorCount)
     }
 
     /// Bytes of memory that the layout takes.
@@ -88,6 +101,13 @@ public struct PhysicalLayout: Sendable {
         precondition(index >= 0 && index < fileCount, "the layout has no such file")
         let start = 128 + UInt64(spaceCount) * SpaceWords.byteCount
         return FileWords(at: PhysicalAddress(start + UInt64(index) * FileWords.byteCount))
+    }
+
+    /// - Precondition: `index` is below `mirrorCount`.
+    public func mirrorWords(_ index: Int = 0) -> MirrorWords {
+        precondition(index >= 0 && index < mirrorCount, "the layout has no such mirror")
+        let start = Self.words(spaceCount, fileCount, 0)
+        return MirrorWords(at: PhysicalAddress(start + UInt64(index) * MirrorWords.byteCount))
     }
 
     /// The frames of the layout, all free.

@@ -83,6 +83,18 @@ struct RegionMap {
         return regions[index].range.intersection(range)?.first
     }
 
+    /// Whether a fault in a range may use a leaf of that size.
+    func mayUseLeaves(_ size: PageSize, in range: VirtualRange) -> Bool {
+        let start = firstIndex(endingFrom: range.first)
+        for region in regions[start...] {
+            guard let part = region.range.intersection(range) else { return false }
+            if case .device = region.content, region.largestLeaf >= size, part.hasPage(of: size) {
+                return true
+            }
+        }
+        return false
+    }
+
     /// Whether a region shows a file.
     func shows(_ file: PageCache) -> Bool { regions.contains { $0.file == file } }
 

@@ -126,11 +126,14 @@ extension SpaceEditor where Memory: SharedMemory {
                 if part.isWhole, let leaf = try leaf(job, part.first, level) {
                     try memory.store(leaf, format, at: part.place, .release)
                 } else {
-                    below = try space.newTable(level.below, in: memory)
-                    guard let below else { return MapJob.Stop(address: part.first, isOutOfMemory: true) }
-                    try memory.store(space.tableEntry(below, at: level), format, at: part.place, .release)
+                    let isAlone = mayUseLeaf(job, level, first, last)
+                    below = try addTable(at: part.place, of: table, level, part.first, isAlone: isAlone)
+                    guard below != nil else { return MapJob.Stop(address: part.first, isOutOfMemory: true) }
                 }
-            case .table: below = format.table(of: entry, at: level)
+            case .table:
+                let existing = format.table(of: entry, at: level)
+                if part.isWhole, space.filling == .wholeFrame, try mapLeaf(job, over: existing, level, part) { break }
+                below = existing
             case .leaf, .malformed: return MapJob.Stop(address: part.first, isOutOfMemory: false)
             }
             if let below, let stop = try map(job, below, level.below, part.first, part.last) { return stop }
@@ -239,6 +242,7 @@ extension LiveSpace {
 
 extension SpaceEditor {
     /// See `LiveSpace.add(_:in:)`.
+    @inlinable
     public mutating func add(_ region: Region) throws(Memory.Failure) -> Refusal? {
         let range = region.range
         let offsetMask = space.format.pageBytes &- 1
@@ -256,11 +260,21 @@ extension SpaceEditor {
             let last = view.offset &+ (range.last.rawValue &- range.first.rawValue)
             guard view.offset & offsetMask == 0, last >= view.offset else { return .invalidRange(range) }
         }
-        if let overlap = space.regions.firstOverlap(range) { return .alreadyMapped(overlap) }
+        if space.hasRegions, let overlap = firstRegion(in: range) { return .alreadyMapped(overlap) }
         if case .failure(let refusal) = try space.grow(toCover: range, in: memory) { return refusal }
+        insert(region)
+        if case .file = region.content { try attachFile(of: region) }
+        return nil
+    }
+
+    @usableFromInline
+    func insert(_ region: Region) {
         space.regions.insert(region)
         space.hasRegions = true
+    }
+
+    @usableFromInline
+    func attachFile(of region: Region) throws(Memory.Failure) {
         if let file = region.file { try file.attach(space, in: memory) }
-        return nil
     }
 }

@@ -176,8 +176,7 @@ extension SpaceEditor where Memory: SharedMemory {
             if format.shape(of: entry, at: level) == .table {
                 table = format.table(of: entry, at: level)
             } else {
-                guard let below = try space.newTable(level.below, in: memory) else { return nil }
-                try memory.store(space.tableEntry(below, at: level), format, at: place, .release)
+                guard let below = try addTable(at: place, of: table, level, address, isAlone: false) else { return nil }
                 table = below
             }
             level = level.below

@@ -35,14 +35,17 @@ public struct SpaceWords: Hashable, Sendable {
     func place(_ offset: UInt64) -> PhysicalAddress { PhysicalAddress(address.rawValue &+ offset) }
 
     @inlinable
-    public var root: Word<UInt64> { Word(place(0)) }
+    func word(_ offset: UInt64) -> Word<UInt64> { Word(aligned: place(offset)) }
+
+    @inlinable
+    public var root: Word<UInt64> { word(0) }
     /// For structures that need one more word: see `SpaceStructure`.
     @inlinable
-    public var spare: Word<UInt64> { Word(place(8)) }
+    public var spare: Word<UInt64> { word(8) }
     @inlinable
     public var lock: ReaderWriterLock { ReaderWriterLock(at: place(16)) }
     @inlinable
-    public var users: Word<UInt64> { Word(place(24)) }
+    public var users: Word<UInt64> { word(24) }
     @inlinable
     public var growthLock: TicketLock { TicketLock(at: place(32)) }
     @inlinable
@@ -51,7 +54,7 @@ public struct SpaceWords: Hashable, Sendable {
     /// The first frame, plus one, that has free fragments of a frame's bytes divided by 2^`log2Count`; 1 ... 8.
     @inlinable
     public func fragmentList(_ log2Count: Int) -> Word<UInt64> {
-        Word(place(48 &+ UInt64(truncatingIfNeeded: log2Count) &* 8))
+        word(48 &+ UInt64(truncatingIfNeeded: log2Count) &* 8)
     }
     @inlinable
     public var flushLog: FlushLog { FlushLog(lock: TicketLock(at: place(120)), at: place(136)) }

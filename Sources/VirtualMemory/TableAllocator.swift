@@ -10,6 +10,7 @@ import TableMemory
 //
 //   taking:  1. take the first frame of the list, or cut a new one and put it there;
 //            2. mark a free fragment as taken; if it was the last, take the frame off the list.
+//   taking several: cut a new frame, and mark those as taken; put it on the list if it has more.
 //   freeing: 1. mark the fragment as free;                                            [releaseFragmentUnderLock]
 //            2. if it is the first free one, put the frame on the list;
 //            3. if none is taken any more, take the frame off the list, and give it back when the lock is released.
@@ -69,6 +70,39 @@ public struct TableAllocator<Structure: SpaceStructure>: Sendable {
             return frame.map { map.address(of: $0) }
         }
         guard try memory.allows(.table) else { return nil }
+        return try allocateFragment(log2Count, in: memory)
+    }
+
+    /// Takes tables that follow one another in a frame of their own; a single one if no frame is free.
+    ///
+    /// - Parameter count: 2 or more, as many as a frame holds at most.
+    /// - Returns: The first, and how many there are; `nil` if there is no memory. Each is freed by itself.
+    /// - Complexity: That of a frame allocation.
+    @inlinable
+    public func allocate<Memory: SharedMemory>(
+        together count: Int, log2Bytes: Int, in memory: borrowing Memory
+    ) throws(Memory.Failure) -> (first: PhysicalAddress, count: Int)? {
+        let memory = copy memory
+        let log2Count = Int(map.log2FrameBytes) - log2Bytes
+        precondition(count > 1 && count <= 1 << max(log2Count, 0), "a frame does not hold so many tables")
+        guard try memory.allows(.table) else { return nil }
+        guard let frame = try cutFrame(log2Count, taking: count, memory) else {
+            return try allocateFragment(log2Count, in: memory).map { ($0, 1) }
+        }
+        if count < 1 << log2Count {
+            try memory.withLock(words.fragmentLock) { (_) throws(Memory.Failure) in
+                try FragmentList(words, log2Count, map).insert(frame, in: memory)
+            }
+        }
+        return (map.address(of: frame), count)
+    }
+
+    /// Takes one fragment of a frame, for a caller that has asked already whether the allocation is to succeed.
+    @inlinable
+    func allocateFragment<Memory: SharedMemory>(
+        _ log2Count: Int, in memory: borrowing Memory
+    ) throws(Memory.Failure) -> PhysicalAddress? {
+        let memory = copy memory
         let taken = try memory.withLock(words.fragmentLock, holds: true) { () throws(Memory.Failure) in
             try takeFragment(log2Count, memory)
         }
@@ -113,7 +147,8 @@ public struct TableAllocator<Structure: SpaceStructure>: Sendable {
         if let listed = try FragmentList(words, log2Count, map).first(in: memory) {
             frame = listed
         } else {
-            guard let new = try cutFrame(log2Count, memory) else { return nil }
+            guard let new = try cutFrame(log2Count, taking: 0, memory) else { return nil }
+            try FragmentList(words, log2Count, map).insert(new, in: memory)
             frame = new
         }
         let descriptor = map.descriptor(of: frame)
@@ -131,21 +166,21 @@ public struct TableAllocator<Structure: SpaceStructure>: Sendable {
         return nil
     }
 
-    /// Takes a frame and makes all of it free fragments.
+    /// Takes a frame and makes all of it fragments, the first ones of them taken.
     @inlinable
     func cutFrame<Memory: SharedMemory>(
-        _ log2Count: Int, _ memory: borrowing Memory
+        _ log2Count: Int, taking taken: Int, _ memory: borrowing Memory
     ) throws(Memory.Failure) -> Frame? {
         guard let frame = try references.allocator.allocateUnasked(.single, for: .table, in: memory) else { return nil }
         let descriptor = map.descriptor(of: frame)
         let count = 1 << log2Count
-        for index in 0..<count { try memory.endLife(of: fragment(index, of: frame, log2Count)) }
+        for index in taken..<count { try memory.endLife(of: fragment(index, of: frame, log2Count)) }
         for part in 0..<(count + 63) / 64 {
-            try memory.store(0, to: descriptor.taken(part), .relaxed)
+            let bits = min(max(taken - part * 64, 0), 64)
+            try memory.store(bits == 64 ? .max : 1 << UInt64(bits) - 1, to: descriptor.taken(part), .relaxed)
             try memory.store(0, to: descriptor.pending(part), .relaxed)
         }
         try Structure.frameWasCut(descriptor, fragments: UInt32(count), memory)
-        try FragmentList(words, log2Count, map).insert(frame, in: memory)
         return frame
     }
 

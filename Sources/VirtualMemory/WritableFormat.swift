@@ -22,6 +22,8 @@ public protocol WritableFormat: PageTableFormat {
     func addressBits(_ page: PhysicalAddress, at level: Level) -> UInt64
     /// The bits of a leaf that hardware sets: that the page was used or written.
     func recordBits(at level: Level) -> UInt64
+    /// Whether leaves say that their page was written. Where they do not, any page may have been.
+    var recordsWrites: Bool { get }
     /// Attributes of a page of unprivileged code.
     func attributes(_ protection: Protection) -> EntryAttributes
     /// Whether the rights of a path allow an access: those of the user where the user has any, else those of the supervisor.
@@ -40,6 +42,9 @@ extension WritableFormat {
 
     @inlinable
     public func recordBits(at level: Level) -> UInt64 { 0 }
+
+    @inlinable
+    public var recordsWrites: Bool { false }
 
     @inlinable
     public func emptyEntry(at level: Level) -> Entry { Entry(0) }

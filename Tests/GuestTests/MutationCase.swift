@@ -118,7 +118,7 @@ struct MutationCase {
         let part =
             random.chance(3, in: 4)
             ? VirtualRange.all : randomRange(VirtualAddress(random.next()), VirtualAddress(random.next()))
-        let survey = space.survey(part, view: view, in: image.contents, limits: Self.limits)
+        let survey = space.survey(part, view: view, in: image.contents, limits: Self.limits, holes: true)
         check(
             // A top table that is not there is no table of the survey, but the survey says so.
             part != .all || space.trees.isEmpty || !survey.tables.isEmpty || !survey.oddities.isEmpty,
@@ -215,6 +215,13 @@ struct MutationCase {
             check(
                 survey.mappings(of: PhysicalRange(first: range.physical, last: range.physical))
                     .contains { $0.first == range.first }, "\(range.physical) is not found backwards")
+        }
+        for (hole, next) in zip(survey.holes, survey.holes.dropFirst()) {
+            check(hole.virtual.last < next.virtual.first, "\(next.virtual) is not behind \(hole.virtual)")
+        }
+        for hole in survey.holes.prefix(64) {
+            let page = space.translate(hole.virtual.first, view: view, in: image.contents).page
+            check(page == nil, "\(hole.virtual) is no hole")
         }
         let holes = survey.holes(in: part)
         check(holes.count <= survey.ranges.count + 1, "\(holes.count) holes")

@@ -41,6 +41,29 @@ struct SharedTableTests {
         }
     }
 
+    @Test func `have their holes at every place, each as deep as the entries that map nothing`() throws {
+        let built = try X86.x86WithPath()
+        try built.map(0x4000, 3, 0x70_0000)
+        try built.point(0x3000, 1, to: 0x4000, at: Level(1))
+        let holes = try built.space.survey(range(0, 0x7fff_ffff), in: built.memory, holes: true).holes
+        #expect(
+            holes == [
+                Hole(range(0, 0x2fff), level: .leafTable), Hole(range(0x4000, 0x20_2fff), level: .leafTable),
+                Hole(range(0x20_4000, 0x3f_ffff), level: .leafTable),
+                Hole(range(0x40_0000, 0x3fff_ffff), level: Level(1)),
+                Hole(range(0x4000_0000, 0x7fff_ffff), level: Level(2)),
+            ])
+        #expect(built.loads(0x4000, .leafTable) == 1)
+        #expect(try built.survey().holes == [], "they are kept if they are wanted")
+        let few = SurveyLimits(repeatedRanges: 3)
+        let limited = try built.space.survey(range(0, 0x3f_ffff), in: built.memory, limits: few, holes: true)
+        #expect(limited.holes.count == 3 && limited.ranges.count == 2)
+        let fewer = SurveyLimits(repeatedRanges: 2)
+        let without = try built.space.survey(range(0, 0x3f_ffff), in: built.memory, limits: fewer, holes: true)
+        #expect(without.ranges.count == 1, "a hole is repeated at the price of a range")
+        #expect(without.oddities.map(\.kind) == [.repeatLeftOut(table: PhysicalAddress(0x4000))])
+    }
+
     @Test func `are read once for each set of rights above them, and counted once`() throws {
         let built = try X86.x86WithPath()
         for index in [1, 2, 3] {

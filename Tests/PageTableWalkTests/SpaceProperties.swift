@@ -161,6 +161,16 @@ struct SpaceCheck<F: PageTableFormat> {
                 try verify(fault.level == level, "\(address) ends at level \(fault.level), its hole is at \(level)")
             }
         }
+        var holes: [Hole] = []
+        for (hole, level) in recorder.holes {
+            if let last = holes.last, last.level == level, last.virtual.last.rawValue &+ 1 == hole.first.rawValue {
+                holes[holes.count - 1] = Hole(VirtualRange(first: last.virtual.first, last: hole.last), level: level)
+            } else {
+                holes.append(Hole(hole, level: level))
+            }
+        }
+        let surveyed = try space.survey(range, in: built.memory, holes: true).holes
+        try verify(surveyed == holes, "holes of \(range)")
     }
 
     private func parts() throws {

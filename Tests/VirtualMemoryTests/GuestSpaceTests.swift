@@ -89,11 +89,11 @@ private final class GuestRun<F: WritableFormat> {
     init(_ format: F, _ name: String, _ topLevel: Level?) throws {
         self.format = format
         random = SeededRandom(for: "guest \(name)")
-        let layout = PhysicalLayout(log2FrameBytes: format.log2FrameBytes, frameCount: frameCount, spaceCount: 2)
+        let layout = PhysicalLayout(log2FrameBytes: format.log2FrameBytes, frameCount: frameCount, mirrorCount: 1)
         let arenaBytes = (Int(layout.byteCount) + 0xffff) & ~0xffff
         memory = HostProcessors(arena: try HostArena(byteCount: arenaBytes)).attach()
         space = try .make(format, topLevel: topLevel, layout.makeReferences(), words: layout.spaceWords(), in: memory)
-        guest = try .make(over: space, topLevel: topLevel, words: layout.spaceWords(1), in: memory)
+        guest = try .make(over: space, topLevel: topLevel, words: GuestWords(layout.mirrorWords()), in: memory)
         // The guest sees the second half first.
         let half = Self.pageCount / 2
         try guest.show(guestPages(0, half - 1), from: pages(half, half).first, in: memory)

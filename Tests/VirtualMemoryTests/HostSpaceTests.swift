@@ -25,9 +25,15 @@ struct HostSpaceTests {
         let again = memory.withInterruptsBlocked { section in  // no lock: nil says "ask the slow path"
             space.pinFast(VirtualAddress(0x40_2000), for: .read, in: section)
         }
+        let written = memory.withReadLock(space.words.lock) { lock in  // each record of a write, once
+            space.takeDirty(in: range, lock: lock).dirty
+        }
+        let use = space.regionSummaries(in: memory)[0].summary.frames  // as /proc/PID/smaps; no lock while pages are counted
         try space.unmap(range, in: memory)  // the pinned pages stay until they are unpinned
 
         #expect(again?.range == pins[2].range)
+        #expect(written.isEmpty, "nobody runs here whose writes are recorded")
+        #expect(use?.privateCleanBytes == 4 * 4096)
         for pin in pins + [again].compactMap(\.self) { space.unpin(pin, in: memory) }
         space.tearDown(in: memory)
         #expect(space.references.allocator.freeFrameCount(in: memory) == UInt64(layout.map.frameCount))

@@ -37,6 +37,10 @@ final class SingleProcessorMemory: SharedMemory {
     private(set) var hasRefused = false
 
     var lifted: SafetyRule?
+    /// Runs before each compare-exchange, with its place: what somebody else does just then.
+    var beforeExchange: ((PhysicalAddress) -> Void)?
+    /// How often each entry was loaded, by its address, while somebody counts.
+    var entryLoads: [UInt64: Int]?
     private(set) var events: [SpaceEvent: Int] = [:]
     /// How often readers were waited for.
     private(set) var waits = 0
@@ -100,6 +104,7 @@ final class SingleProcessorMemory: SharedMemory {
     func compareExchange<Value: WordValue>(
         _ word: Word<Value>, expected: Value, desired: Value, _ ordering: UpdateOrdering
     ) throws(MemoryMisuse) -> Exchange<Value> {
+        beforeExchange?(word.address)
         let before = try change(word) { $0 == expected ? desired : $0 }
         return Exchange(isExchanged: before == expected, original: before)
     }
@@ -236,11 +241,13 @@ final class SingleProcessorMemory: SharedMemory {
     // MARK: tables
 
     func load64(_ address: PhysicalAddress, _ order: ByteOrder) throws(MemoryMisuse) -> UInt64 {
+        entryLoads?[address.rawValue, default: 0] += 1
         let value = try load(Word<UInt64>(address), .acquire)
         return order == .host ? value : value.byteSwapped
     }
 
     func load32(_ address: PhysicalAddress, _ order: ByteOrder) throws(MemoryMisuse) -> UInt32 {
+        entryLoads?[address.rawValue, default: 0] += 1
         let value = try load(Word<UInt32>(address), .acquire)
         return order == .host ? value : value.byteSwapped
     }

@@ -14,7 +14,7 @@ import VirtualMemory
 // | 31...30 | of a leaf: the memory type                                      |
 
 /// - Parameter Value: The entries' width. They are big-endian.
-struct SmallFormat<Value: FixedWidthInteger & Sendable>: WritableFormat {
+struct SmallFormat<Value: FixedWidthInteger & Sendable>: RecordingFormat {
     private enum Kind {
         static var empty: UInt64 { 1 }
         static var table: UInt64 { 2 }
@@ -94,6 +94,7 @@ struct SmallFormat<Value: FixedWidthInteger & Sendable>: WritableFormat {
 
     func emptyEntry(at level: Level) -> Entry { Entry(Kind.empty) }
     func recordBits(at level: Level) -> UInt64 { 0x30 }
+    var recordsWrites: Bool { true }
 
     func attributes(_ protection: Protection) -> EntryAttributes {
         EntryAttributes(rights: protection.userRights.intersection(.supervisor))

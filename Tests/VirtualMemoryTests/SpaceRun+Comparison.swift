@@ -94,6 +94,8 @@ extension SpaceRun {
         try verify(summary.writableBytes == expected.writable, "\(summary.writableBytes) bytes writable in \(range)")
         try verify(summary.accessedBytes == expected.accessed, "\(summary.accessedBytes) bytes accessed in \(range)")
         try verify(summary.dirtyBytes == expected.dirty, "\(summary.dirtyBytes) bytes dirty in \(range)")
+        try compareSurvey(range)
+        try comparePages(range)
     }
 }
 

@@ -30,7 +30,8 @@ final class SpaceRun<F: WritableFormat> {
     var alwaysRefused: Set<AllocationKind> = []
 
     init(
-        _ format: F, _ name: String, _ purpose: String, topLevel: Level? = nil, policy: ReclaimPolicy = .rcu
+        _ format: F, _ name: String, _ purpose: String, topLevel: Level? = nil, policy: ReclaimPolicy = .rcu,
+        filling: TableFilling = .single
     ) throws {
         self.name = "\(name), \(purpose)"
         self.format = format
@@ -42,7 +43,8 @@ final class SpaceRun<F: WritableFormat> {
         try memory.beginLife(of: layout.bookkeeping, as: .bookkeeping)
         references = layout.makeReferences()
         space = try Space.make(
-            format, topLevel: topLevel, references, words: layout.spaceWords(), reclaiming: policy, in: memory)
+            format, topLevel: topLevel, references, words: layout.spaceWords(), reclaiming: policy, filling: filling,
+            in: memory)
         model = SpaceModel(format, topLevel: topLevel ?? format.topLevels.lowerBound)
     }
 

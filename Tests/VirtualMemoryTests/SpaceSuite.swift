@@ -11,14 +11,19 @@ struct SpaceCase: Sendable, CustomTestStringConvertible {
 
     /// - Parameters:
     ///   - topLevel: How deep the space is at first; `nil` for the least.
+    ///   - filling: What is made where a table is missing.
     ///   - steps: Fewer where tables are large: a step looks at every entry.
-    init<F: WritableFormat>(_ name: String, _ format: F, topLevel: Level? = nil, steps: Int) {
+    init<F: WritableFormat>(
+        _ name: String, _ format: F, topLevel: Level? = nil, filling: TableFilling = .single, steps: Int
+    ) {
         self.name = name
         run = { policy, lot in
-            try SpaceSuite.check(format, name, topLevel: topLevel, policy: policy, steps: steps, lot)
+            let purpose = "\(policy.rawValue), \(lot.rawValue)"
+            let run = try SpaceRun(format, name, purpose, topLevel: topLevel, policy: policy, filling: filling)
+            try SpaceSuite.check(run, steps: steps, lot)
         }
         check = { property in
-            let run = try SpaceRun(format, name, property.rawValue, topLevel: topLevel)
+            let run = try SpaceRun(format, name, property.rawValue, topLevel: topLevel, filling: filling)
             do { try SpaceCheck(run: run).check(property) } catch let misuse as MemoryMisuse {
                 throw run.failure(misuse.description)
             }
@@ -39,6 +44,11 @@ struct SpaceCase: Sendable, CustomTestStringConvertible {
         SpaceCase("ppc64 radix, 64 KiB", PPC64Radix64K(), steps: 40),
         SpaceCase("ppc64 radix, 4 KiB", PPC64Radix4K(), steps: 40),
         SpaceCase("x86 EPT", X86EPT(), steps: 30),
+        SpaceCase("small, 64-bit, frames of tables", SmallFormat<UInt64>(), filling: .wholeFrame, steps: 600),
+        SpaceCase("small, 32-bit, frames of tables", SmallFormat<UInt32>(), filling: .wholeFrame, steps: 600),
+        SpaceCase("s390x, frames of tables", S390x(), topLevel: Level(2), filling: .wholeFrame, steps: 40),
+        SpaceCase("ppc64 radix, 64 KiB, frames of tables", PPC64Radix64K(), filling: .wholeFrame, steps: 40),
+        SpaceCase("ppc64 radix, 4 KiB, frames of tables", PPC64Radix4K(), filling: .wholeFrame, steps: 40),
     ]
 }
 
@@ -73,11 +83,7 @@ struct SpaceSuite {
     @Test(arguments: SpaceCase.all, SpaceProperty.allCases)
     func `uses leaves so that`(space: SpaceCase, property: SpaceProperty) throws { try space.check(property) }
 
-    static func check<F: WritableFormat>(
-        _ format: F, _ name: String, topLevel: Level?, policy: ReclaimPolicy, steps: Int, _ lot: Lot
-    ) throws {
-        let run = try SpaceRun(
-            format, name, "\(policy.rawValue), \(lot.rawValue)", topLevel: topLevel, policy: policy)
+    static func check<F: WritableFormat>(_ run: SpaceRun<F>, steps: Int, _ lot: Lot) throws {
         run.refusesEachAllocation = lot == .failures
         run.alwaysRefused = lot == .batches || lot == .processorsWithoutBatches ? [.batch] : []
         if lot == .processors || lot == .processorsWithoutBatches { run.processor = try RunningProcessor(run) }

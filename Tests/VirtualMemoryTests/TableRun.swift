@@ -39,7 +39,7 @@ final class TableRun<F: WritableFormat> {
     private var step = ""
     private(set) var done: [String: Int] = [:]
 
-    init(_ format: F, _ name: String, failures: Bool) throws {
+    init(_ format: F, _ name: String, filling: TableFilling, failures: Bool) throws {
         self.format = format
         self.name = name
         random = SeededRandom(for: name)
@@ -52,7 +52,7 @@ final class TableRun<F: WritableFormat> {
         var made: Space<F>?
         // Also if the first attempts are refused the memory.
         for _ in 0..<10 where made == nil {
-            made = try? Space.make(format, references, words: layout.spaceWords(), in: memory)
+            made = try? Space.make(format, references, words: layout.spaceWords(), filling: filling, in: memory)
         }
         space = try #require(made)
     }

@@ -10,10 +10,11 @@ struct TableRunCase: Sendable, CustomTestStringConvertible {
     let testDescription: String
     let run: @Sendable (_ failures: Bool) throws -> Set<String>
 
-    init<F: WritableFormat>(_ name: String, _ format: F, steps: Int) {
+    init<F: WritableFormat>(_ name: String, _ format: F, filling: TableFilling = .single, steps: Int) {
         testDescription = name
         run = { failures in
-            let run = try TableRun(format, "\(name), \(failures ? "failures" : "plain")", failures: failures)
+            let run = try TableRun(
+                format, "\(name), \(failures ? "failures" : "plain")", filling: filling, failures: failures)
             try run.run(steps: steps, until: failures ? [] : Self.operations)
             return Set(run.done.keys)
         }
@@ -25,6 +26,8 @@ struct TableRunCase: Sendable, CustomTestStringConvertible {
     static let all: [TableRunCase] = [
         TableRunCase("s390x", S390x(), steps: 250), TableRunCase("x86-64", X86_64(), steps: 200),
         TableRunCase("ppc64 radix, 64 KiB", PPC64Radix64K(), steps: 400),
+        TableRunCase("s390x, frames of tables", S390x(), filling: .wholeFrame, steps: 250),
+        TableRunCase("ppc64 radix, 64 KiB, frames of tables", PPC64Radix64K(), filling: .wholeFrame, steps: 400),
     ]
 }
 

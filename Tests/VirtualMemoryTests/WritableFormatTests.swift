@@ -22,10 +22,12 @@ struct WritableCase: Sendable, CustomTestStringConvertible {
                 let layout = PhysicalLayout(
                     log2FrameBytes: format.log2FrameBytes, frameCount: (4 << 20) >> UInt32(format.log2FrameBytes))
                 for level in format.topLevels.lowerBound.rawValue...format.topLevels.upperBound.rawValue {
-                    let arena = try HostArena(byteCount: Int(layout.byteCount))
-                    let memory = HostProcessors(arena: arena).attach()
-                    defer { memory.detach() }
-                    try WritableTrial(format, Level(level), layout, memory).run(physicalBits)
+                    for filling in TableFilling.allCases {
+                        let arena = try HostArena(byteCount: Int(layout.byteCount))
+                        let memory = HostProcessors(arena: arena).attach()
+                        defer { memory.detach() }
+                        try WritableTrial(format, Level(level), filling, layout, memory).run(physicalBits)
+                    }
                 }
             }
         }
@@ -52,6 +54,7 @@ struct WritableCase: Sendable, CustomTestStringConvertible {
         WritableCase("riscv Sv57", RISCVSv57(), physicalBits: 56),
         WritableCase("ppc64 radix, 4 KiB", PPC64Radix4K(), physicalBits: 53),
         WritableCase("ppc64 radix, 64 KiB", PPC64Radix64K(), physicalBits: 53),
+        WritableCase("ppc64 radix, 64 KiB, in halves", AccessedInHalves(PPC64Radix64K()), physicalBits: 53),
         WritableCase("ppc64 radix, 4 KiB, in halves", AccessedInHalves(PPC64Radix4K()), physicalBits: 53),
         WritableCase("s390x", S390x(), physicalBits: 64),
         WritableCase("x86 EPT", X86EPT(), physicalBits: 52),
@@ -132,13 +135,16 @@ private struct WritableTrial<F: WritableFormat, Memory: SharedMemory> {
     let references: FrameReferences
     let space: Space<F>
 
-    init(_ format: F, _ topLevel: Level, _ layout: PhysicalLayout, _ memory: Memory) throws {
+    init(
+        _ format: F, _ topLevel: Level, _ filling: TableFilling, _ layout: PhysicalLayout, _ memory: Memory
+    ) throws {
         self.format = format
         self.topLevel = topLevel
         self.memory = memory
         self.layout = layout
         references = layout.makeReferences()
-        space = try Space.make(format, topLevel: topLevel, references, words: layout.spaceWords(), in: memory)
+        space = try Space.make(
+            format, topLevel: topLevel, references, words: layout.spaceWords(), filling: filling, in: memory)
     }
 
     func run(_ physicalBits: UInt64) throws {

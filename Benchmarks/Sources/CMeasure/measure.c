@@ -1,6 +1,7 @@
 #include "measure.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <spawn.h>
 #include <stddef.h>
 #include <sys/resource.h>
@@ -36,4 +37,23 @@ int measure_child(const char *program, char *const arguments[], const char *outp
     if (wait4(child, &status, 0, &usage) != child) return -1;
     if (nanoseconds) *nanoseconds = nanosecondsOf(usage.ru_utime) + nanosecondsOf(usage.ru_stime);
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+uint64_t measure_nanoseconds(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+void measure_meet(uint32_t *arrived, uint32_t count) {
+    __atomic_add_fetch(arrived, 1, __ATOMIC_ACQ_REL);
+    for (uint32_t looks = 1; __atomic_load_n(arrived, __ATOMIC_ACQUIRE) < count; looks++) {
+        // Another thread may need this processor to arrive.
+        if (looks % 1024 == 0) sched_yield();
+    }
+}
+
+uint64_t measure_minor_faults(void) {
+    struct rusage usage;
+    return getrusage(RUSAGE_SELF, &usage) ? 0 : (uint64_t)usage.ru_minflt;
 }

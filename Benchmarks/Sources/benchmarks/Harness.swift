@@ -26,7 +26,7 @@ struct PairResult {
 
 struct Disagreement: Error, CustomStringConvertible {
     let name: String
-    var description: String { "\(name): Swift and C computed different answers" }
+    var description: String { "\(name): the two sides have different answers" }
 }
 
 extension Pair {

@@ -25,6 +25,24 @@ struct Output {
         }
     }
 
+    func title(ours: String, other: String) {
+        guard !json else { return }
+        print("\(pad("benchmark", 44)) \(pad("unit", 14))\(right(ours, 12))\(right(other, 12))\(right("ratio", 8))")
+    }
+
+    func show(_ result: ContestResult) {
+        if json {
+            print(
+                "{\"benchmark\":\"\(result.name)\",\"unit\":\"\(result.unit)\",\"ours\":\(fixed(result.ours, 3)),"
+                    + "\"other\":\(fixed(result.other, 3)),\"ratio\":\(fixed(result.ratio, 3)),"
+                    + "\"repetitions\":\(result.repetitions)}")
+        } else {
+            print(
+                "\(pad(result.name, 44)) \(pad(result.unit, 14))\(right(fixed(result.ours, 1), 12))"
+                    + "\(right(fixed(result.other, 1), 12))\(right(fixed(result.ratio, 2), 8))")
+        }
+    }
+
     func show(_ result: ProcessResult) {
         if json {
             print(

@@ -79,6 +79,9 @@ do {
     try measureSharedWords(options)
     try measureLiveSpaces(options)
     try measureProcessors(options)
+    try measureTableFillings(options)
+    try measureKernelMappings(options)
+    try measureSharedFiles(options)
     try measureDump(options)
 } catch {
     FileHandle.standardError.write(Data("benchmarks: \(error)\n".utf8))

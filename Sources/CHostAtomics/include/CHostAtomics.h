@@ -105,17 +105,18 @@ HOST_INLINE int host_failure_ordering(host_ordering ordering) {
         host_fence_around(ordering);                                                                                   \
         return seen;                                                                                                   \
     }                                                                                                                  \
-    /* False if the word was zero; otherwise `seen` is what was there. */                                              \
-    HOST_INLINE bool host_add_unless_zero##bits(                                                                       \
-        uint##bits##_t *word, uint##bits##_t delta, uint##bits##_t *seen, host_ordering ordering) {                    \
-        *seen = __atomic_load_n(word, __ATOMIC_RELAXED);                                                               \
-        if (*seen == 0) return false;                                                                                  \
+    /* Returns what was there; zero if it was zero, and then nothing is changed. One value says both: with a place */  \
+    /* to write it to, Swift would guard the stack of whatever this is inlined into. */                                \
+    HOST_INLINE uint##bits##_t host_add_unless_zero##bits(                                                             \
+        uint##bits##_t *word, uint##bits##_t delta, host_ordering ordering) {                                          \
+        uint##bits##_t seen = __atomic_load_n(word, __ATOMIC_RELAXED);                                                 \
+        if (seen == 0) return 0;                                                                                       \
         host_fence_around(ordering);                                                                                   \
         while (!__atomic_compare_exchange_n(                                                                           \
-            word, seen, *seen + delta, true, (int)ordering, __ATOMIC_RELAXED))                                         \
-            if (*seen == 0) return false;                                                                              \
+            word, &seen, seen + delta, true, (int)ordering, __ATOMIC_RELAXED))                                         \
+            if (seen == 0) return 0;                                                                                   \
         host_fence_around(ordering);                                                                                   \
-        return true;                                                                                                   \
+        return seen;                                                                                                   \
     }                                                                                                                  \
     /* Clears the bits of `mask`, then sets those of `value`. */                                                       \
     HOST_INLINE uint##bits##_t host_update##bits(                                                                      \

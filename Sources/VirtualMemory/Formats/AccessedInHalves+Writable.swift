@@ -29,6 +29,9 @@ extension AccessedInHalves: WritableFormat where Base: WritableFormat {
     public func recordBits(at level: Level) -> UInt64 { base.recordBits(at: level) }
 
     @inlinable
+    public var recordsWrites: Bool { base.recordsWrites }
+
+    @inlinable
     public func attributes(_ protection: Protection) -> EntryAttributes { base.attributes(protection) }
 
     @inlinable

@@ -51,6 +51,9 @@ extension Arm64: WritableFormat {
     @inlinable
     public func recordBits(at level: Level) -> UInt64 { 1 << 10 }
 
+    @inlinable
+    public var recordsWrites: Bool { hardwareDirty }
+
     /// Privileged code does not execute pages of programs.
     @inlinable
     public func attributes(_ protection: Protection) -> EntryAttributes {

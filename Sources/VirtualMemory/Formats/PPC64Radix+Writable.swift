@@ -21,6 +21,9 @@ extension PPC64Radix: WritableFormat {
     @inlinable
     public func recordBits(at level: Level) -> UInt64 { 0x180 }
 
+    @inlinable
+    public var recordsWrites: Bool { true }
+
     /// Privileged code does not execute pages of programs.
     @inlinable
     public func attributes(_ protection: Protection) -> EntryAttributes {

@@ -14,6 +14,9 @@ extension RISCV: SignExtendedFormat {
     @inlinable
     public func recordBits(at level: Level) -> UInt64 { 0xc0 }
 
+    @inlinable
+    public var recordsWrites: Bool { true }
+
     /// Privileged code does not execute pages of programs.
     @inlinable
     public func attributes(_ protection: Protection) -> EntryAttributes {

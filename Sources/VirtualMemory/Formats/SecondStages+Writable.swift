@@ -23,6 +23,10 @@ extension ExtendedPageTable: WritableFormat {
     @inlinable
     public func recordBits(at level: Level) -> UInt64 { 0x300 }
 
+    /// Where the pointer says so (EPTP bit 6), which a hypervisor chooses.
+    @inlinable
+    public var recordsWrites: Bool { true }
+
     /// Memory, cached as the guest wants it.
     @inlinable
     public func attributes(_ protection: Protection) -> EntryAttributes {
@@ -55,4 +59,7 @@ extension RISCVGuestStage: WritableFormat {
     /// A and D, where the processor sets them (Svadu).
     @inlinable
     public func recordBits(at level: Level) -> UInt64 { 0xc0 }
+
+    @inlinable
+    public var recordsWrites: Bool { true }
 }

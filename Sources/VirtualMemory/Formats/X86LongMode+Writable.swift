@@ -8,6 +8,9 @@ extension X86LongMode: SignExtendedFormat {
     @inlinable
     public func recordBits(at level: Level) -> UInt64 { 0x60 }
 
+    @inlinable
+    public var recordsWrites: Bool { true }
+
     /// Whoever reaches a page can read it, and write it if all entries say so.
     @inlinable
     public func allows(_ access: PageAccess, path bits: UInt64) -> Bool { access == .read || bits & 2 != 0 }

@@ -26,4 +26,7 @@ extension X86PAE: WritableFormat {
     /// Accessed and dirty.
     @inlinable
     public func recordBits(at level: Level) -> UInt64 { 0x60 }
+
+    @inlinable
+    public var recordsWrites: Bool { true }
 }

@@ -40,7 +40,8 @@ struct Dump: ParsableCommand {
     private func dump(_ root: Root, of inspected: InspectedImage, named: Bool) throws {
         guard let part = try rangeOptions.part(of: root.space) else { return }
         let progress = Progress("reading the tables of \(root.name)")
-        let survey = root.space.survey(part, view: viewOptions.view, in: inspected.image.contents)
+        let survey = root.space.survey(
+            part, view: viewOptions.view, in: inspected.image.contents, holes: holes)
         progress.done()
         // Read once: an option's wrapper costs more than a line.
         let json = jsonOptions.json
@@ -54,12 +55,11 @@ struct Dump: ParsableCommand {
             }
             report.appendHeader(to: &buffer)
         }
-        var gaps = (holes ? root.space.trees.compactMap { $0.range.intersection(part) } : [])
-            .flatMap { survey.holes(in: $0) }[...]
+        var holes = survey.holes[...]
         for range in survey.ranges {
-            while let gap = gaps.first, gap.first < range.first {
-                append(hole: gap, report, root, named, to: &buffer)
-                gaps = gaps.dropFirst()
+            while let hole = holes.first, hole.virtual.first < range.first {
+                append(hole, report, root, named, to: &buffer)
+                holes = holes.dropFirst()
             }
             if json {
                 report.appendJSON(range, root: named ? root.name : nil, to: &buffer)
@@ -68,18 +68,18 @@ struct Dump: ParsableCommand {
             }
             StandardOutput.flushIfLarge(&buffer)
         }
-        for gap in gaps { append(hole: gap, report, root, named, to: &buffer) }
+        for hole in holes { append(hole, report, root, named, to: &buffer) }
         StandardOutput.write(&buffer)
         mention(survey, of: root)
     }
 
     private func append(
-        hole: VirtualRange, _ report: DumpReport, _ root: Root, _ named: Bool, to buffer: inout ReportBuffer
+        _ hole: Hole, _ report: DumpReport, _ root: Root, _ named: Bool, to buffer: inout ReportBuffer
     ) {
         if jsonOptions.json {
-            report.appendJSON(hole: hole, root: named ? root.name : nil, to: &buffer)
+            report.appendJSON(hole, root: named ? root.name : nil, to: &buffer)
         } else {
-            report.appendText(hole: hole, to: &buffer)
+            report.appendText(hole, to: &buffer)
         }
     }
 }

@@ -8,18 +8,24 @@ struct Stress: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Changes a live address space with many threads, and looks for anything that is wrong.",
         discussion: """
-            Threads map, unmap, protect, fault, pin, split, walk and grow at random, in areas that they share. Every page says in \
-            its memory whose it is, and every answer is compared with a plain model. The last line of standard output is one \
-            JSON object. Status 0 if nothing was wrong, 1 if something was.
+            Threads map, unmap, protect, move, fault, pin, split, collapse, walk and grow at random, in areas that they share, \
+            take back empty tables, and write to files that are written back, truncated and extended meanwhile. Every page says \
+            in its memory whose it is, and every answer is compared with a plain model. The last line of standard output is one \
+            JSON object: the seed, the violations, and how often each thing was done (operations, mapped, pinned, longTermPins, \
+            retreats, tablesFreed, growths, splits, faults, moves, collapses, retractions, fileWrites, writebacks, truncations, \
+            extensions, pagesReclaimed). Status 0 if nothing was wrong, 1 if something was.
 
             Examples:
               pagewalk stress --seconds 10 --threads 4
               pagewalk stress --paging s390x --reclaim direct --fail-batches
               pagewalk stress --threads 1 --operations 100000 --seed 7
+              pagewalk stress --lift markDirtyBeforeWritable
               pagewalk stress --arena ram.bin --operations 5000 --keep
             """)
 
-    @Option(help: ArgumentHelp("x86-64, s390x or ppc64-radix-64k.", valueName: "format"))
+    @Option(
+        help: ArgumentHelp(
+            "One of \(StressedFormat.allCases.map(\.rawValue).joined(separator: ", ")).", valueName: "format"))
     var paging = StressedFormat.x86Long.rawValue
 
     @Option(help: ArgumentHelp("Threads, 1 to \(StressPlan.threadLimit).", valueName: "threads"))
@@ -50,6 +56,9 @@ struct Stress: ParsableCommand {
             "Keep the memory in this file, which other programs can look at; its content is lost.", valueName: "file"))
     var arena: String?
 
+    @Option(help: ArgumentHelp("Lift this safety rule, to see whether that is noticed.", valueName: "rule"))
+    var lift: String?
+
     @Flag(help: "Leave everything mapped in the end, and list it; needs --arena.")
     var keep = false
 
@@ -61,11 +70,11 @@ struct Stress: ParsableCommand {
                 // Now, because a freed frame that is freed again ends the process.
                 StandardError.write(text: "pagewalk: seed \(plan.seed); to do it again: \(commandLine(plan))\n")
                 guard let arena else { return }
-                let root = "0x" + String(announcement.rootRegister, radix: 16)
+                let registers = announcement.root.others.map { "--register \($0.argument) " }.joined()
+                let root = "0x" + String(announcement.root.value, radix: 16)
                 StandardError.write(
-                    text:
-                        "pagewalk: to look at it: pagewalk dump \(arena) --raw-base 0 --paging \(paging) --root \(root)\n"
-                )
+                    text: "pagewalk: to look at it: pagewalk dump \(arena) --raw-base 0 --paging \(paging) "
+                        + "\(registers)--root \(root)\n")
             }
         } catch {
             throw InputError("\(error)")
@@ -106,6 +115,9 @@ struct Stress: ParsableCommand {
         if let seconds, !(seconds > 0 && seconds <= 1e9) {
             throw InputError("--seconds \(seconds): expected a positive number")
         }
+        if let lift, !StressPlan.canLift(lift, in: format) {
+            throw InputError("--lift \(lift): not a rule that can be lifted in \(paging)")
+        }
         if keep && arena == nil { throw InputError("--keep: leaves nothing without --arena") }
         plan.paging = format
         plan.reclaim = policy
@@ -116,6 +128,7 @@ struct Stress: ParsableCommand {
         plan.failsBatches = failBatches
         plan.arenaPath = arena
         plan.keepsSpace = keep
+        plan.lifted = lift
         return plan
     }
 
@@ -125,6 +138,7 @@ struct Stress: ParsableCommand {
         if let operations { line += " --operations \(operations)" }
         if let seconds = plan.seconds { line += " --seconds \(seconds)" }
         if failBatches { line += " --fail-batches" }
+        if let lift { line += " --lift \(lift)" }
         if let arena { line += " --arena \(arena)" }
         if keep { line += " --keep" }
         return line
