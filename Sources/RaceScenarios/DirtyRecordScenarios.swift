@@ -139,7 +139,7 @@ extension Scenario {
 }
 
 /// A shared mapping of a file of one page, and a processor that has written 1 to it.
-private final class DirtyRecordMachine {
+final class DirtyRecordMachine {
     let files: FileMachine
     let program: Program<SoundStructure>
 

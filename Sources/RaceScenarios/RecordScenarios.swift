@@ -54,6 +54,43 @@ extension Scenario {
             }
         },
         Scenario(
+            "page-cleaned-beside-taker",
+            "Is it recorded that a page is written after it was found clean, because somebody else just took the record?",
+            rules: [.announceFlush, .flushWholeRangeWhenNested]
+        ) { execution, variation in
+            let machine = try DirtyRecordMachine(execution, variation)
+            execution.spawn(named: "taker") { _ = try machine.files.tables.take(.dirty, 0, on: 0) }
+            execution.spawn(named: "cleaner") {
+                // Who finds the page clean comes after the taker, who does not touch it again.
+                if try machine.cleanAndRecord(on: 1) { return }
+                _ = try machine.program.write(2, to: 0)
+                try machine.requireRecorded(on: 1)
+            }
+            execution.atEnd { try machine.files.requireAllFree() }
+        },
+        Scenario(
+            "device-write-while-record-taken",
+            "Is every write recorded that a device makes after the record of a page was taken?",
+            rules: [.recordWriteBeforeDevice, .waitForInvalidations, .recheckSequenceUnderMirrorLock]
+        ) { execution, variation in
+            let machine = try DirtyRecordMachine(execution, variation)
+            let tables = machine.files.tables
+            let device = try MirroringDevice(tables, tables.pages(0))
+            var copied: UInt64?
+            execution.spawn(named: "driver") {
+                guard try device.program(0, for: [.fault, .write], on: 1) else { return }
+                _ = try device.write(2, to: 0, on: 1)
+            }
+            execution.spawn(named: "taker") {
+                _ = try tables.take(.dirty, 0, on: 0)
+                copied = try tables.content(of: 0)
+            }
+            execution.atEnd {
+                if try tables.content(of: 0) != copied { try machine.requireRecorded(on: 0) }
+                try machine.files.requireAllFree()
+            }
+        },
+        Scenario(
             "records-taken-against-split",
             "Is the record of a large leaf taken once, as a whole or page by page, if the leaf is split meanwhile?",
             rules: [.lockTableOfLeaves, .revalidateUnderLock]

@@ -13,7 +13,7 @@ import TableMemory
 //
 // The space, before it changes entries (`Invalidation`): counts, and makes the device forget, with the mirror's lock held.
 //
-// Lock order: space, tables, mirror, and what the device has. So nobody waits for a space with the mirror's lock held.
+// Lock order: space, mirror, and what the device has. Nobody waits for a space with the mirror's lock held.
 
 extension SafetyRule {
     @inlinable

@@ -93,7 +93,10 @@ extension LiveSpace {
     ) throws(Memory.Failure) -> Int {
         var change = change
         if isWatched {
-            try changeAndFlush(&change, of: range, memory)
+            try changeAndFlush(range, in: memory) { () throws(Memory.Failure) in
+                try changeLeaves(&change, of: range, memory)
+                return change.touched
+            }
         } else {
             try changeLeaves(&change, of: range, memory)
         }
@@ -101,9 +104,10 @@ extension LiveSpace {
         return change.count
     }
 
-    /// Steps 1 to 5.
-    private func changeAndFlush<Memory: SharedMemory>(
-        _ change: inout WriteChange<Format>, of range: VirtualRange, _ memory: Memory
+    /// Steps 1 to 5 for a range of which `change` changes leaves and says from where to where it has.
+    @usableFromInline
+    func changeAndFlush<Memory: SharedMemory>(
+        _ range: VirtualRange, in memory: Memory, _ change: () throws(Memory.Failure) -> VirtualRange?
     ) throws(Memory.Failure) {
         let invalidation = Invalidation(self)
         try invalidation.announce(range, in: memory)
@@ -112,8 +116,7 @@ extension LiveSpace {
             _ = try memory.add(1, to: words.flushesBegun, .full)
             isAnnounced = true
         }
-        try changeLeaves(&change, of: range, memory)
-        var flushed = change.touched
+        var flushed = try change()
         if memory.enforces(.flushWholeRangeWhenNested), try memory.load(words.flushesBegun, .acquire) > 1 {
             flushed = range
         }
@@ -182,10 +185,16 @@ extension LiveSpace {
     private func replace<Memory: SharedMemory>(
         _ leaf: Entry, at place: PhysicalAddress, by change: WriteChange<Format>, _ memory: Memory
     ) throws(Memory.Failure) -> Entry {
-        guard isWatched, !Format.isAccessedInHalves, memory.enforces(.changeEntryAtomically) else {
-            try memory.store(change.changed(leaf), format, at: place, .release)
-            return leaf
+        if isWatched, !Format.isAccessedInHalves, memory.enforces(.changeEntryAtomically) {
+            return try replaceAtomically(leaf, at: place, by: change, memory)
         }
+        try memory.store(change.changed(leaf), format, at: place, .release)
+        return leaf
+    }
+
+    private func replaceAtomically<Memory: SharedMemory>(
+        _ leaf: Entry, at place: PhysicalAddress, by change: WriteChange<Format>, _ memory: Memory
+    ) throws(Memory.Failure) -> Entry {
         var seen = leaf
         while true {
             // Processors record uses; for all else the table's lock is needed.

@@ -96,6 +96,7 @@ private struct RangeLook<Format: WritableFormat>: PageWalkVisitor {
         case refusal(Refusal)
     }
 
+    let format: Format
     let request: RangeRequest
     let map: FrameMap
     let regions: RegionMap
@@ -106,6 +107,7 @@ private struct RangeLook<Format: WritableFormat>: PageWalkVisitor {
     var obstacle: Obstacle?
 
     init<Structure: SpaceStructure>(_ space: LiveSpace<Format, Structure>, _ request: RangeRequest) {
+        format = space.format
         self.request = request
         map = space.map
         regions = space.regions
@@ -140,7 +142,7 @@ private struct RangeLook<Format: WritableFormat>: PageWalkVisitor {
                 obstacle = .record(entry, visit.position(index))
             }
             if obstacle != nil { return .stop }
-            let isPossible = rights.canRead && map.frame(of: physical) != nil
+            let isPossible = (rights.canRead || access != nil) && map.frame(of: physical) != nil
             let isLast = next.rawValue | (1 &<< UInt64(request.log2PageBytes) &- 1) == last.rawValue
             append(
                 isPossible
@@ -167,9 +169,9 @@ private struct RangeLook<Format: WritableFormat>: PageWalkVisitor {
                 obstacle = .fault(access)
                 return false
             }
-            let canRead = regions.region(at: next)?.attributes.rights.canRead ?? false
+            let rights = regions.region(at: next)?.attributes.rights ?? []
             let isLast = next.rawValue | (1 &<< UInt64(request.log2PageBytes) &- 1) == last.rawValue
-            append(canRead ? .unmapped : .impossible)
+            append(format.effectiveRights(rights).canRead ? .unmapped : .impossible)
             if isLast { return true }
         }
     }

@@ -8,13 +8,15 @@ import TableMemory
 //   1. Hold the space's lock for reading and the table's lock (`LiveSpace+LockedLeaves`): nobody but processors changes the leaf.
 //   2. Clear the flags that the leaf has, in one update that fails if the entry has changed; then look at what it is now.
 //                                                                                           [changeEntryAtomically]
-//   3. When all locks of tables are released, and before anybody hears of it, flush the range: until then processors go on writing
-//      by a translation that they keep as written, and record nothing.                            [flushTakenRecords]
+//   3. When all locks of tables are released, and before anybody hears of it, flush what was taken: until then processors go on
+//      writing by a translation that they keep as written, and record nothing.                    [flushTakenRecords]
+//
+// All of that between the beginning and the end of a flush, as with everybody who changes leaves under the lock for reading
+// (`LiveSpace+DirtyRecord`): who finds a leaf clean that was cleaned a moment ago flushes as well, and a device that mirrors the
+// range has to ask for the right to write again, which records a write.           [announceFlush, flushWholeRangeWhenNested]
 //
 // So whoever copies a page after the call has all that was written before it, and what is written later is recorded again. Two
 // who take from the same range at the same time share what there is: neither may copy a page that only the other was told of.
-//
-// What devices and guests made of the range is as it was (`InvalidationObserver`): they record what they use by themselves.
 
 extension SafetyRule {
     @inlinable
@@ -51,6 +53,33 @@ extension LiveSpace where Format: RecordingFormat {
         let memory = lock.memory
         let wanted = wanted.intersection([.accessed, .dirty])
         var taken = TakenRecords()
+        if isWatched {
+            try changeAndFlush(rangeOfWholeLeaves(range), in: memory) { () throws(Memory.Failure) in
+                try takeRecords(wanted, in: range, &taken, memory)
+                var changed: VirtualRange?
+                if memory.enforces(.flushTakenRecords) { changed = taken.hull }
+                return changed
+            }
+        } else {
+            try takeRecords(wanted, in: range, &taken, memory)
+        }
+        return taken
+    }
+
+    /// A range with all of the leaves that reach into it, however large they are.
+    @usableFromInline
+    func rangeOfWholeLeaves(_ range: VirtualRange) -> VirtualRange {
+        var level = format.topLevels.upperBound
+        while level > .leafTable, !format.canMapLeaf(level) { level = level.below }
+        return VirtualRange(
+            first: format.range(of: range.first, at: level).first, last: format.range(of: range.last, at: level).last)
+    }
+
+    /// Steps 1 and 2.
+    @inlinable
+    func takeRecords<Memory: SharedMemory>(
+        _ wanted: EntryFlags, in range: VirtualRange, _ taken: inout TakenRecords, _ memory: Memory
+    ) throws(Memory.Failure) {
         var address = range.first
         while true {
             var clearing = RecordClearing(format, .leafTable, wanted)
@@ -61,11 +90,9 @@ extension LiveSpace where Format: RecordingFormat {
                 let whole = format.range(of: leaf.first, at: leaf.level)
                 taken.add(whole, flags, isLarge: leaf.level > .leafTable)
             }
-            if end == range.last { break }
+            if end == range.last { return }
             address = VirtualAddress(end.rawValue &+ 1)
         }
-        if memory.enforces(.flushTakenRecords), let hull = taken.hull { try flush(hull, in: memory) }
-        return taken
     }
 
     /// Step 2.

@@ -8,6 +8,7 @@ import TableMemory
 //   - faults and splits on demand hold it for reading, and change an entry with the lock of its table held, after looking
 //     again whether the entry is still what the decision was based on; they are in an RCU section, because
 //   - taking back empty leaf tables needs no more than the lock for reading either (`LiveSpace+Retract`);
+//   - so do range faults for devices, and looking what was written (`LiveSpace+RangeFault`, `LiveSpace+DirtyRecord`);
 //   - growth holds it for reading at least, and the growth lock;
 //   - lock-free walkers hold nothing but a section: translate, walk, survey, summarise, pin fast.
 //

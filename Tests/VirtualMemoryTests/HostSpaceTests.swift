@@ -28,7 +28,7 @@ struct HostSpaceTests {
         let written = memory.withReadLock(space.words.lock) { lock in  // each record of a write, once
             space.takeDirty(in: range, lock: lock).dirty
         }
-        let use = space.regionSummaries(in: memory)[0].summary.frames  // as /proc/PID/smaps; no lock while pages are counted
+        let use = space.regionSummaries(in: memory)[0].summary.frames  // as /proc/PID/smaps, without a lock
         try space.unmap(range, in: memory)  // the pinned pages stay until they are unpinned
 
         #expect(again?.range == pins[2].range)

@@ -8,9 +8,10 @@
 
 static const uint64_t pageBytes = 4096;
 
-// Where something is mapped already, the call fails and the caller's count shows it.
+// Where something is mapped already, the call fails, or elsewhere than on Linux maps at another address; the caller's count
+// shows it.
 #ifndef MAP_FIXED_NOREPLACE
-#define MAP_FIXED_NOREPLACE MAP_FIXED
+#define MAP_FIXED_NOREPLACE 0
 #endif
 
 static inline uint64_t start(const kernel_regions *regions, uint64_t number) {
@@ -65,9 +66,11 @@ int kernel_file_open(kernel_file *file, const char *path, uint64_t pages) {
     int descriptor = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
     if (descriptor < 0) return -1;
     void *bytes = MAP_FAILED;
-    // Blocks are there before the first write, so that no fault has to find some.
-    if (posix_fallocate(descriptor, 0, (off_t)(pages * pageBytes)) == 0)
-        bytes = mmap(NULL, pages * pageBytes, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0);
+    // Blocks are there before the first write through the mapping, so that no fault has to find some.
+    static const uint8_t zeros[4096];
+    uint64_t written = 0;
+    while (written < pages && write(descriptor, zeros, sizeof zeros) == (ssize_t)sizeof zeros) written++;
+    if (written == pages) bytes = mmap(NULL, pages * pageBytes, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0);
     if (bytes == MAP_FAILED) {
         close(descriptor);
         return -1;

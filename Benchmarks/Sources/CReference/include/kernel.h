@@ -29,7 +29,7 @@ typedef struct {
     int descriptor;
 } kernel_file;
 
-/// Makes a file of zeros, maps it and reads every page. Returns 0, or -1 if the system refused.
+/// Makes a file of zeros and maps it, with every page in memory and clean. Returns 0, or -1 if the system refused.
 int kernel_file_open(kernel_file *file, const char *path, uint64_t pages);
 /// A write to each page. Returns their number.
 uint64_t kernel_file_touch(const kernel_file *file);
