@@ -95,6 +95,7 @@ public struct SecondStageMemory<Base: TableMemory, Format: PageTableFormat>: Tab
     }
 
     @inlinable
+    @inline(__always)
     public func load64(_ address: PhysicalAddress, _ order: ByteOrder) throws(Failure) -> UInt64 {
         if _slowPath(crosses(address, 8)) { return try crossingWord(address, bytes: 8, order) }
         let place = try place(address).physical
@@ -102,6 +103,7 @@ public struct SecondStageMemory<Base: TableMemory, Format: PageTableFormat>: Tab
     }
 
     @inlinable
+    @inline(__always)
     public func load32(_ address: PhysicalAddress, _ order: ByteOrder) throws(Failure) -> UInt32 {
         if _slowPath(crosses(address, 4)) {
             return UInt32(truncatingIfNeeded: try crossingWord(address, bytes: 4, order))
