@@ -102,6 +102,13 @@ let package = Package(
                 "SeededRandom",
             ],
             swiftSettings: strict),
+        .target(name: "CKVM", path: "Tests/CKVM"),
+        .testTarget(
+            name: "HardwareTests",
+            dependencies: [
+                "PageTables", "TableMemory", "PageTableWalk", "VirtualMemory", "HostMemory", "SeededRandom", "CKVM",
+            ],
+            swiftSettings: strict),
         .testTarget(
             name: "RaceScenariosTests",
             dependencies: ["TableMemory", "Interleaving", "ExploredMemory", "RaceScenarios"], swiftSettings: strict),

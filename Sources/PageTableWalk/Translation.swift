@@ -103,33 +103,45 @@ extension AddressSpace {
         guard let tree = tree(for: address) else {
             return .unmapped(Fault(reason: .outOfRange, level: Format.highestLevel, entry: Entry(0)))
         }
+        return try format.follow(address, from: tree, in: memory, observer: &observer)
+    }
+}
+
+extension PageTableFormat {
+    /// The walk itself, also where a translation is a part of a larger one: inlined, because a tree is too large to be copied for
+    /// a call.
+    @inlinable
+    @inline(__always)
+    func follow<Memory: TableMemory & ~Copyable & ~Escapable, Observer: TranslationObserver>(
+        _ address: VirtualAddress, from tree: TableTree, in memory: borrowing Memory, observer: inout Observer
+    ) throws(Memory.Failure) -> Translation {
         // A fixed depth is a constant here, and the loop below is then unrolled.
-        var level = Format.fixedTopLevel ?? tree.topLevel
+        var level = Self.fixedTopLevel ?? tree.topLevel
         var table = tree.table
-        var index = Int(truncatingIfNeeded: (address.rawValue & tree.addressMask) &>> format.shift(level))
+        var index = Int(truncatingIfNeeded: (address.rawValue & tree.addressMask) &>> self.shift(level))
         var pathBits: UInt64 = .max
-        if Format.fixedTopLevel == nil && !tree.limits.contains(index) {
+        if Self.fixedTopLevel == nil && !tree.limits.contains(index) {
             return .unmapped(Fault(reason: .notPresent, level: level, entry: Entry(0)))
         }
         while true {
-            let offset = UInt64(truncatingIfNeeded: index &* Format.entryBytes)
-            let entry = try memory.load(format, PhysicalAddress(table.rawValue &+ offset))
+            let offset = UInt64(truncatingIfNeeded: index &* Self.entryBytes)
+            let entry = try memory.load(self, PhysicalAddress(table.rawValue &+ offset))
             observer.loaded(entry, at: EntryPosition(table: table, index: index, level: level))
-            switch format.shape(of: entry, at: level) {
+            switch self.shape(of: entry, at: level) {
             case .leaf:
-                let rights = format.rights(ofPath: pathBits & format.pathBits(of: entry, at: level))
+                let rights = self.rights(ofPath: pathBits & self.pathBits(of: entry, at: level))
                 return .mapped(
                     Mapping(
-                        physical: format.physical(of: entry, at: level, for: address), leaf: entry, level: level,
-                        rights: format.effectiveRights(rights)))
+                        physical: self.physical(of: entry, at: level, for: address), leaf: entry, level: level,
+                        rights: self.effectiveRights(rights)))
             case .table:
                 if level == .leafTable { return .unmapped(Fault(reason: .malformed, level: level, entry: entry)) }
-                pathBits &= format.pathBits(of: entry, at: level)
-                let limits = format.limits(below: entry, at: level)
-                table = format.table(of: entry, at: level)
+                pathBits &= self.pathBits(of: entry, at: level)
+                let limits = self.limits(below: entry, at: level)
+                table = self.table(of: entry, at: level)
                 level = level.below
-                let mask: UInt64 = (1 &<< format.indexBits(level)) &- 1
-                index = Int(truncatingIfNeeded: address.rawValue &>> format.shift(level) & mask)
+                let mask: UInt64 = (1 &<< self.indexBits(level)) &- 1
+                index = Int(truncatingIfNeeded: address.rawValue &>> self.shift(level) & mask)
                 if !limits.contains(index) {
                     return .unmapped(Fault(reason: .notPresent, level: level, entry: entry))
                 }

@@ -63,7 +63,8 @@ public struct MirrorWords: Hashable, Sendable {
 
     /// Step 1.
     ///
-    /// - Precondition: The caller is in no section, and has neither the mirror's lock nor that of a space that is mirrored.
+    /// - Precondition: The caller is in no section, and has neither the mirror's lock nor, for writing, that of a
+    ///   space that is mirrored.
     public func beginReading<Memory: SharedMemory>(in memory: borrowing Memory) throws(Memory.Failure) -> MirrorReading
     {
         MirrorReading(words: self, number: try numberOfReading(memory) >> 32)

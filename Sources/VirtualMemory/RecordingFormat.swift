@@ -10,6 +10,8 @@ extension X86LongMode: RecordingFormat {}
 extension X86PAE: RecordingFormat {}
 extension RISCV: RecordingFormat {}
 extension PPC64Radix: RecordingFormat {}
+extension ExtendedPageTable: RecordingFormat {}
+extension RISCVGuestStage: RecordingFormat {}
 /// Writes are recorded with FEAT_HAFDBS only: see `Arm64.hardwareDirty`.
 extension Arm64: RecordingFormat {}
 

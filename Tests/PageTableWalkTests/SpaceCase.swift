@@ -17,7 +17,7 @@ struct SpaceCase: Sendable, CustomTestStringConvertible {
 
     var testDescription: String { name }
 
-    static let all: [SpaceCase] = x86 + s390x + arm + riscv + others
+    static let all: [SpaceCase] = x86 + s390x + arm + riscv + others + secondStages
 
     static let x86: [SpaceCase] = [
         SpaceCase("x86-64") { .x86LongMode(X86_64(), cr3: $0[0]) },
@@ -78,6 +78,13 @@ struct SpaceCase: Sendable, CustomTestStringConvertible {
         SpaceCase("mips64") { .mips64(pgd: PhysicalAddress($0[0])) },
         SpaceCase("user-mode Linux, three levels") { .userModeLinux(UserModeLinux39(), pgd: PhysicalAddress($0[0])) },
         SpaceCase("user-mode Linux, four levels") { .userModeLinux(UserModeLinux48(), pgd: PhysicalAddress($0[0])) },
+    ]
+
+    static let secondStages: [SpaceCase] = [
+        SpaceCase("x86 EPT") { try .x86EPT(X86EPT(), eptp: $0[0] | 0x1e) },
+        SpaceCase("x86 EPT, five levels") { try .x86EPT(X86EPTFiveLevel(), eptp: $0[0] | 0x26) },
+        SpaceCase("riscv Sv39x4") { try .riscvGuestStage(RISCVSv39x4(), hgatp: 8 << 60 | $0[0] >> 12) },
+        SpaceCase("riscv Sv57x4") { try .riscvGuestStage(RISCVSv57x4(), hgatp: 10 << 60 | $0[0] >> 12) },
     ]
 
     /// A process-table entry for 52-bit addresses with a top table of 13 index bits.

@@ -15,7 +15,7 @@ struct FormatCase: Sendable, CustomTestStringConvertible {
     var testDescription: String { name }
 
     /// Add a line for each format, and one for each mode that moves bits.
-    static let all: [FormatCase] = x86 + arm + s390x + riscv + ppc64 + softwareTrees
+    static let all: [FormatCase] = x86 + arm + s390x + riscv + ppc64 + softwareTrees + secondStages
 }
 
 extension FormatCase {

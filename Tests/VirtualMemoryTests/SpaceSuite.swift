@@ -43,6 +43,7 @@ struct SpaceCase: Sendable, CustomTestStringConvertible {
         SpaceCase("x86-64, five levels", X86_64FiveLevel(), steps: 40),
         SpaceCase("ppc64 radix, 64 KiB", PPC64Radix64K(), steps: 40),
         SpaceCase("ppc64 radix, 4 KiB", PPC64Radix4K(), steps: 40),
+        SpaceCase("x86 EPT", X86EPT(), steps: 30),
         SpaceCase("small, 64-bit, frames of tables", SmallFormat<UInt64>(), filling: .wholeFrame, steps: 600),
         SpaceCase("small, 32-bit, frames of tables", SmallFormat<UInt32>(), filling: .wholeFrame, steps: 600),
         SpaceCase("s390x, frames of tables", S390x(), topLevel: Level(2), filling: .wholeFrame, steps: 40),

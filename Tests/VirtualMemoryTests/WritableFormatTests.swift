@@ -57,6 +57,10 @@ struct WritableCase: Sendable, CustomTestStringConvertible {
         WritableCase("ppc64 radix, 64 KiB, in halves", AccessedInHalves(PPC64Radix64K()), physicalBits: 53),
         WritableCase("ppc64 radix, 4 KiB, in halves", AccessedInHalves(PPC64Radix4K()), physicalBits: 53),
         WritableCase("s390x", S390x(), physicalBits: 64),
+        WritableCase("x86 EPT", X86EPT(), physicalBits: 52),
+        WritableCase("x86 EPT, five levels, 46-bit", X86EPTFiveLevel(physicalAddressBits: 46), physicalBits: 46),
+        WritableCase("riscv Sv39x4", RISCVSv39x4(), physicalBits: 56),
+        WritableCase("riscv Sv57x4", RISCVSv57x4(), physicalBits: 56),
     ]
 }
 

@@ -73,6 +73,7 @@ do {
     Output(json: options.json).title()
     try measureTranslations("272 KiB", leafTables: 65, addresses: 8192, options)
     try measureTranslations("128 MiB", leafTables: 32_702, addresses: 1 << 18, options)
+    try measureTwoStages(options)
     try measureWalks(options)
     try measureTranslationsInSections(options)
     try measureSharedWords(options)

@@ -51,3 +51,14 @@ uint64_t reference_walk(const reference_space *space);
 
 /// All runs of the space; the caller frees them. NULL if memory is short or a table is outside the buffer.
 reference_run *reference_survey(const reference_space *space, size_t *count);
+
+/// A guest of x86-64 whose addresses extended page tables (EPT, four levels) translate; the root and the masks of `guest` are
+/// the guest's.
+typedef struct {
+    reference_space guest;
+    uint64_t stageRoot;
+    uint64_t stageReservedMask;
+} reference_stages;
+
+/// Sums of what translations through both stages answered, one call for each address.
+uint64_t reference_translate_two_stages(const reference_stages *stages, const uint64_t *addresses, size_t count);
