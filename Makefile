@@ -3,7 +3,7 @@
 IMAGE ?= Samples/s390x/pagetables.elf.zst
 SOURCES = Sources Tests Benchmarks Package.swift
 
-.PHONY: rules check-protocols check-sanitizers help run test check format bench docs fuzz check-guests matrix
+.PHONY: rules check-all check-protocols check-sanitizers help run test check format bench docs fuzz check-guests matrix
 
 help:
 	@echo "make run [IMAGE=...]      build and show what an image is"
@@ -14,6 +14,7 @@ help:
 	@echo "make docs                 API documentation, into .build/documentation"
 	@echo "make fuzz [INPUTS=...]    mutated and truncated images, 100,000 of them"
 	@echo "make check-guests DIR=... full captures in a folder against their oracles"
+	@echo "make check-all            every scenario in every memory model, all mutants, all sanitizers: hours"
 	@echo "make check-protocols      explore all scenarios, then take each safety rule out of the source"
 	@echo "make check-sanitizers     stress under the thread and the address sanitizer"
 	@echo "make matrix               rewrite the support matrix in Documentation"
@@ -55,6 +56,11 @@ matrix:
 
 rules:
 	PAGEWALK_WRITE_RULES=1 swift test --filter RuleTableTests
+
+check-all:
+	swift run -c release pagewalk check --model all
+	scripts/check-mutants
+	scripts/check-sanitizers
 
 check-protocols:
 	swift run -c release pagewalk check
