@@ -36,6 +36,16 @@ extension SpaceEditor where Memory: SharedMemory {
         }
     }
 
+    /// Changes a leaf that processors may keep, or that is a file's; out of the way of all others.
+    @inlinable
+    @inline(never)
+    func changeWithCare(
+        _ leaf: Entry, at place: PhysicalAddress, _ change: LeafChange<Format>
+    ) throws(Memory.Failure) {
+        var change = change
+        try self.change(leaf, at: place) { change.changed($0) }
+    }
+
     /// Changes entries none of which reaches beyond the range.
     @inlinable
     mutating func protectEntries(
@@ -44,8 +54,9 @@ extension SpaceEditor where Memory: SharedMemory {
         let format = space.format
         let mask = format.offsetMask(level)
         let sparesFiles = space.hasRegions && !rights.isDisjoint(with: .writes)
+        let isKept = invalidation != nil
+        if level == .leafTable, !isKept, !sparesFiles { return try protectPages(table, first, last, rights) }
         var change = LeafChange(format, level, rights)
-        var changeOfFiles = LeafChange(format, level, rights.subtracting(.writes))
         var place = space.place(format.index(of: first, at: level), of: table).rawValue
         var address = first
         while true {
@@ -56,13 +67,38 @@ extension SpaceEditor where Memory: SharedMemory {
                 try protectEntries(format.table(of: entry, at: level), level.below, address, end, rights)
             case .leaf:
                 let isSpared = sparesFiles ? try mapsPageOfFile(entry, level) : false
-                try self.change(entry, at: PhysicalAddress(place)) {
-                    isSpared ? changeOfFiles.changed($0) : change.changed($0)
+                if isKept || isSpared {
+                    let rights = isSpared ? rights.subtracting(.writes) : rights
+                    try changeWithCare(entry, at: PhysicalAddress(place), LeafChange(format, level, rights))
+                } else {
+                    try memory.store(change.changed(entry), format, at: PhysicalAddress(place), .release)
                 }
             default: break
             }
             if end == last { return }
             address = VirtualAddress(end.rawValue &+ 1)
+            place &+= UInt64(truncatingIfNeeded: Format.entryBytes)
+        }
+    }
+}
+
+extension SpaceEditor where Memory: SharedMemory {
+    /// Changes leaves of a leaf table that no processor keeps and no file has: the loop has little to remember.
+    @inlinable
+    func protectPages(
+        _ table: PhysicalAddress, _ first: VirtualAddress, _ last: VirtualAddress, _ rights: Rights
+    ) throws(Memory.Failure) {
+        let format = space.format
+        var change = LeafChange(format, .leafTable, rights)
+        var place = space.place(format.index(of: first, at: .leafTable), of: table).rawValue
+        var left = (last.rawValue &- first.rawValue) &>> UInt64(format.log2FrameBytes)
+        while true {
+            let entry = try memory.load(format, PhysicalAddress(place))
+            if format.shape(of: entry, at: .leafTable) == .leaf {
+                try memory.store(change.changed(entry), format, at: PhysicalAddress(place), .release)
+            }
+            if left == 0 { return }
+            left &-= 1
             place &+= UInt64(truncatingIfNeeded: Format.entryBytes)
         }
     }

@@ -155,7 +155,7 @@ extension SpaceEditor where Memory: SharedMemory {
         try addToBatch(table, level)
     }
 
-    @usableFromInline
+    @inlinable
     mutating func addToBatch(_ table: PhysicalAddress, _ level: Level) throws(Memory.Failure) {
         forgetRecentTable()
         let (memory, invalidation) = (memory, invalidation)
