@@ -8,7 +8,7 @@ import VirtualMemory
 // is malformed, so that a table that nobody has filled is noticed.
 
 /// A format whose geometry is data.
-public struct MiniatureFormat: RecordingFormat {
+public struct MiniatureFormat: UnsignedFormat, RecordingFormat {
     /// log2 of the entries of a table.
     let log2Entries: UInt64
     public let log2FrameBytes: UInt8
@@ -113,13 +113,5 @@ public struct MiniatureFormat: RecordingFormat {
 
     public func attributes(_ protection: Protection) -> EntryAttributes {
         EntryAttributes(rights: protection.union(.execute).userRights)
-    }
-
-    public func covers(_ range: VirtualRange, topLevel: Level) -> Bool {
-        range.last.rawValue >> (shift(topLevel) + log2Entries) == 0
-    }
-
-    public func addressSpace(root: PhysicalAddress, topLevel: Level) -> AddressSpace<MiniatureFormat> {
-        .unsigned(self, root: root, topLevel: topLevel, bits: shift(topLevel) + log2Entries)
     }
 }

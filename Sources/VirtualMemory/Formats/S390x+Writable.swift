@@ -4,22 +4,11 @@ import PageTables
 // arch/s390/mm/pgalloc.c, crst_table_upgrade). Region and segment tables are blocks of four frames, page tables are
 // halves of one.
 
-extension S390x: WritableFormat {
+extension S390x: UnsignedFormat {
     @inlinable
     public var log2FrameBytes: UInt8 { 12 }
     @inlinable
     public var topLevels: ClosedRange<Level> { Level(1)...Level(4) }
-
-    @inlinable
-    public func covers(_ range: VirtualRange, topLevel: Level) -> Bool {
-        let bits = shift(topLevel) &+ indexBits(topLevel)
-        return bits >= 64 || range.last.rawValue &>> bits == 0
-    }
-
-    @inlinable
-    public func addressSpace(root: PhysicalAddress, topLevel: Level) -> AddressSpace<S390x> {
-        .unsigned(self, root: root, topLevel: topLevel, bits: shift(topLevel) &+ indexBits(topLevel))
-    }
 
     @inlinable
     public func emptyEntry(at level: Level) -> Entry {

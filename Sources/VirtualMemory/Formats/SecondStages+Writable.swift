@@ -3,21 +3,11 @@ import PageTables
 // Second stages: what a hypervisor lets a guest see of its memory. The "virtual" addresses of such a space are guest-physical, of
 // fixed width and not sign-extended; a frame is a page of 4 KiB. The top table of RISC-V's takes four frames.
 
-extension ExtendedPageTable: WritableFormat {
+extension ExtendedPageTable: UnsignedFormat {
     @inlinable
     public var log2FrameBytes: UInt8 { 12 }
     @inlinable
     public var topLevels: ClosedRange<Level> { Levels.topLevel...Levels.topLevel }
-
-    @inlinable
-    public func covers(_ range: VirtualRange, topLevel: Level) -> Bool {
-        range.last.rawValue &>> (shift(topLevel) &+ indexBits(topLevel)) == 0
-    }
-
-    @inlinable
-    public func addressSpace(root: PhysicalAddress, topLevel: Level) -> AddressSpace<Self> {
-        .unsigned(self, root: root, topLevel: topLevel, bits: shift(topLevel) &+ indexBits(topLevel))
-    }
 
     /// Accessed and dirty.
     @inlinable
@@ -34,21 +24,11 @@ extension ExtendedPageTable: WritableFormat {
     }
 }
 
-extension RISCVGuestStage: WritableFormat {
+extension RISCVGuestStage: UnsignedFormat {
     @inlinable
     public var log2FrameBytes: UInt8 { 12 }
     @inlinable
     public var topLevels: ClosedRange<Level> { Levels.topLevel...Levels.topLevel }
-
-    @inlinable
-    public func covers(_ range: VirtualRange, topLevel: Level) -> Bool {
-        range.last.rawValue &>> (shift(topLevel) &+ indexBits(topLevel)) == 0
-    }
-
-    @inlinable
-    public func addressSpace(root: PhysicalAddress, topLevel: Level) -> AddressSpace<Self> {
-        .unsigned(self, root: root, topLevel: topLevel, bits: shift(topLevel) &+ indexBits(topLevel))
-    }
 
     /// 44 bits of page number, from bit 10 of an entry on.
     @inlinable
