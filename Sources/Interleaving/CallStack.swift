@@ -27,16 +27,20 @@ struct CallStack {
             var places: [SourcePlace]?
         }
         private static let frames = Mutex<[Backtrace.Address: Frame]>([:])
+        /// The code of the process, looked for once: the runtime reads the beginning of every mapping that has a name, and would
+        /// do so in each capture. A file that another thread unmaps meanwhile would be the end of the process.
+        private static let images = ImageMap.capture()
 
         /// The stack of the running fiber.
         @inline(never)
         init() {
             // Without the frame of this function: it is at another line in each of the captures.
-            let whole = try? Backtrace.capture(algorithm: .fast, limit: 64, offset: 1, top: 0)
+            let whole = try? Backtrace.capture(algorithm: .fast, limit: 64, offset: 1, top: 0, images: Self.images)
             addresses = (whole?.frames).map { $0.compactMap(Self.returnAddress) } ?? []
             for (depth, address) in addresses.enumerated() where Self.frames.withLock({ $0[address] == nil }) {
                 // A limit of one would leave nothing but the mark that there is more.
-                let one = try? Backtrace.capture(algorithm: .fast, limit: 2, offset: depth + 1, top: 0)
+                let one = try? Backtrace.capture(
+                    algorithm: .fast, limit: 2, offset: depth + 1, top: 0, images: Self.images)
                 guard let one, one.frames.contains(where: { Self.returnAddress($0) == address }) else { continue }
                 Self.frames.withLock { $0[address] = Frame(backtrace: one) }
             }
