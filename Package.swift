@@ -111,7 +111,8 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "RaceScenariosTests",
-            dependencies: ["TableMemory", "Interleaving", "ExploredMemory", "RaceScenarios"], swiftSettings: strict),
+            dependencies: ["TableMemory", "HostMemory", "Interleaving", "ExploredMemory", "RaceScenarios"],
+            swiftSettings: strict),
         .testTarget(name: "InterleavingTests", dependencies: ["Interleaving"], swiftSettings: strict),
         .testTarget(name: "CommandLineTests", dependencies: ["pagewalk"], swiftSettings: strict),
     ],

@@ -1,6 +1,8 @@
 import Foundation
+import HostMemory
 import Interleaving
 import RaceScenarios
+import Synchronization
 import TableMemory
 import Testing
 
@@ -26,6 +28,30 @@ private func counterexample(of name: String, without rule: String) throws -> Cou
     return try #require(scenario.explore(variation).exploration.counterexample)
 }
 
+/// A thread that makes arenas, which are mappings with a name, and drops them again.
+private final class ArenaNeighbour: Sendable {
+    private let isOver = Mutex(false)
+    private let count = Mutex(0)
+    private let hasEnded = DispatchSemaphore(value: 0)
+
+    func begin() {
+        let thread = Thread {
+            while !self.isOver.withLock({ $0 }) {
+                if (try? HostArena(byteCount: 1 << 16)) != nil { self.count.withLock { $0 += 1 } }
+            }
+            self.hasEnded.signal()
+        }
+        thread.start()
+    }
+
+    /// - Returns: How many arenas there were.
+    func end() -> Int {
+        isOver.withLock { $0 = true }
+        hasEnded.wait()
+        return count.withLock { $0 }
+    }
+}
+
 @Suite("A counterexample of a scenario")
 struct CounterexampleTests {
     @Test("shows what a lifted rule would have done at the step that is taken instead")
@@ -37,6 +63,19 @@ struct CounterexampleTests {
         #expect(found.steps.filter { $0.rule.contains("pinOnlyLiveFrame") } == [step])
         let row = try #require(found.table.split(separator: "\n").first { $0.contains(step.rule) })
         #expect(row.contains("│ without pinOnlyLiveFrame │"))
+    }
+
+    /// The runtime looked for code in every mapping with a name, for each step, and met one that was just unmapped.
+    @Test("is told in full while arenas come and go")
+    func arenasMeanwhile() throws {
+        let before = try counterexample(of: "frame-freed-while-pinned", without: "pinOnlyLiveFrame")
+        let neighbour = ArenaNeighbour()
+        neighbour.begin()
+        for _ in 0..<20 {
+            let found = try counterexample(of: "frame-freed-while-pinned", without: "pinOnlyLiveFrame")
+            #expect(found == before)
+        }
+        #expect(neighbour.end() > 0, "no arena came")
     }
 
     @Test("shows the rules in force at the steps that they guard, and at no step of another thread")
