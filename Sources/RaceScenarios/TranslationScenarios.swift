@@ -149,6 +149,40 @@ extension Scenario {
             }
         },
         Scenario(
+            "write-recorded-while-split",
+            "Is it recorded that a large page was written while another thread split it, with the lock for reading?",
+            rules: [.changeEntryAtomically, .recordUseAtomically], races: ["F12"]
+        ) { execution, variation in
+            let tables = try SpaceMachine<SoundStructure>(execution, variation)
+            try tables.mapNew(tables.pages(0, 1), order: 1, tag: 1)
+            let program = try Program(tables)
+            execution.spawn(named: "program") { _ = try program.write(5, to: 0) }
+            execution.spawn(named: "walker") {
+                let pages = try tables.walkSplitting(0, 1, on: 0)
+                try tables.require(pages == SplitPages(small: 2), "a walk that splits finds \(pages)")
+            }
+            execution.atEnd {
+                try tables.requireRecorded(0, unless: 1)
+                try tables.requireTablesFree()
+            }
+        },
+        Scenario(
+            "write-recorded-while-split-for-unmap",
+            "Is it recorded that a large page was written while part of it was unmapped?",
+            rules: [.changeEntryAtomically, .recordUseAtomically], races: ["F12"]
+        ) { execution, variation in
+            let tables = try SpaceMachine<SoundStructure>(execution, variation)
+            try tables.mapNew(tables.pages(0, 1), order: 1, tag: 1)
+            let program = try Program(tables)
+            execution.spawn(named: "program") { _ = try program.write(5, to: 0) }
+            execution.spawn(named: "owner") { try tables.unmap(1, 1, on: 0) }
+            execution.atEnd {
+                try tables.requireRecorded(0, unless: 1)
+                try tables.require(try tables.physical(of: 1) == nil, "page 1 is mapped again")
+                try tables.requireTablesFree()
+            }
+        },
+        Scenario(
             "page-freed-under-observer",
             "Does a device use a page by what it made of a translation, after the page was unmapped and freed?",
             rules: [.tellObserversFirst]
