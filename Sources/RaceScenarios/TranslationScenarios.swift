@@ -77,6 +77,25 @@ extension Scenario {
             execution.atEnd { try tables.requireTablesFree() }
         },
         Scenario(
+            "table-moved-over-kept-way",
+            "Does a processor go through an empty table that it keeps the way to, after a table that moved took its place?",
+            rules: [.lookAtFlushLog]
+        ) { execution, variation in
+            let tables = try SpaceMachine<SoundStructure>(execution, variation)
+            try tables.mapDevice(0, 2)
+            try tables.unmap(2, 2, on: 0)
+            let program = try Program(tables)
+            execution.spawn(named: "program") {
+                for page in 2..<4 {
+                    let found = try program.physical(of: page)
+                    let isRight = found == nil || found == tables.devicePage(page - 2)
+                    try tables.require(isRight, "page \(page) is elsewhere")
+                }
+            }
+            execution.spawn(named: "owner") { try tables.move(0, 1, to: 2, on: 0) }
+            execution.atEnd { try tables.requireTablesFree() }
+        },
+        Scenario(
             "page-moved-under-translation",
             "Is a page that moved, and was unmapped and freed at its new address, used by its old one?",
             rules: [.flushUnderLock], races: ["F1"]

@@ -83,6 +83,8 @@ extension SpaceEditor where Memory: SharedMemory {
         if space.hasRegions { moveRegions(range, by: job.delta) }
         try waitBeforeReuse()
         try beginChange(of: range)
+        // Of the target, processors may keep the way to empty tables that are in the way.
+        try beginChange(of: target)
         try moveEntries(&job, root, root.table, level, range.first, range.last)
         if !job.unlinked.isEmpty, let invalidation { try invalidation.flush(in: memory) }
         if !job.unlinked.isEmpty {
