@@ -61,6 +61,29 @@ extension Scenario {
             }
         },
         Scenario(
+            "guest-write-while-record-taken",
+            "Is every write recorded in the parent's leaf that a guest makes after the record of a page was taken?",
+            rules: [.recordWriteBeforeDevice, .waitForInvalidations, .recheckSequenceUnderMirrorLock]
+        ) { execution, variation in
+            let machine = try DirtyRecordMachine(execution, variation)
+            let tables = machine.files.tables
+            let guest = try GuestMachine(tables)
+            var copied: UInt64?
+            execution.spawn(named: "guest") {
+                guard try guest.fault(0, for: .write, on: 1) else { return }
+                try guest.write(2, to: 0, on: 1)
+            }
+            execution.spawn(named: "taker") {
+                _ = try tables.take(.dirty, 0, on: 0)
+                copied = try tables.content(of: 0)
+            }
+            execution.atEnd {
+                if try tables.content(of: 0) != copied { try machine.requireRecorded(on: 0) }
+                try guest.guest.tearDown(in: tables.memory(0))
+                try machine.files.requireAllFree()
+            }
+        },
+        Scenario(
             "guest-faults-in-one-table",
             "Do two faults of a guest keep each other's page, and lose no table, if both make the tables?",
             rules: [.revalidateUnderLock]
@@ -111,10 +134,10 @@ private final class GuestMachine {
     }
 
     /// - Returns: Whether the parent had a page to show.
-    func fault(_ page: Int, on processor: Int) throws -> Bool {
+    func fault(_ page: Int, for access: PageAccess = .read, on processor: Int) throws -> Bool {
         try tables.memory(processor).withReadLock(tables.space.words.lock) { (lock) throws(Abandoned) in
             do throws(SpaceError<Abandoned>) {
-                try guest.fault(tables.address(page), for: .read, lock: lock)
+                try guest.fault(tables.address(page), for: access, lock: lock)
                 return true
             } catch {
                 switch error {
@@ -131,6 +154,14 @@ private final class GuestMachine {
         let memory = tables.memory(processor)
         return try guest.access(tables.address(page), for: .read, in: memory) { (place) throws(Abandoned) in
             try memory.load(Word<UInt64>(place), .relaxed)
+        }
+    }
+
+    /// Writes, if the guest has an entry that allows it.
+    func write(_ value: UInt64, to page: Int, on processor: Int) throws {
+        let memory = tables.memory(processor)
+        let _: Void? = try guest.access(tables.address(page), for: .write, in: memory) { (place) throws(Abandoned) in
+            try memory.store(value, to: Word<UInt64>(place), .relaxed)
         }
     }
 

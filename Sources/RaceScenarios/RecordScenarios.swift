@@ -174,7 +174,7 @@ extension Scenario {
 }
 
 extension SpaceMachine {
-    fileprivate func take(_ flags: EntryFlags, _ page: Int, on processor: Int) throws -> TakenRecords {
+    func take(_ flags: EntryFlags, _ page: Int, on processor: Int) throws -> TakenRecords {
         try memory(processor).withReadLock(space.words.lock) { (lock) throws(Abandoned) in
             try space.takeRecords(flags, in: pages(page), lock: lock)
         }

@@ -11,15 +11,21 @@ struct FrameAccounts<Format: StressFormat> {
     let shared: StressSpace<Format>
     let memory: HostMemory
     private var found = FoundVisitor<Format>()
+    /// Tables that are no part of the space's own tree.
+    private var guestTables: [(table: PhysicalAddress, log2Bytes: Int)] = []
 
     init(_ shared: StressSpace<Format>, _ memory: HostMemory) {
         self.shared = shared
         self.memory = memory
-        var visitor = found
+        var (visitor, guestVisitor) = (found, found)
         memory.withInterruptsBlocked { section in
             _ = shared.space.view(in: section).walk(in: section, visitor: &visitor)
+            if let guest = shared.guest {
+                _ = guest.space.view(in: section).walk(in: section, visitor: &guestVisitor)
+            }
         }
         found = visitor
+        guestTables = guestVisitor.tables
     }
 
     private func violation(_ message: @autoclosure () -> String) {
@@ -68,7 +74,7 @@ struct FrameAccounts<Format: StressFormat> {
         if next != last &+ 1 { violation("\(hexadecimal(next)) is mapped, and nobody mapped it") }
     }
 
-    /// The counts of every frame are those of its mappings, of its being a table, and of its being in the memory of a file.
+    /// The counts of every frame are those of its mappings, of its being a table of the space or a guest, and of its being in the memory of a file.
     func compareWithFrames() {
         var pages = [UInt32](repeating: 0, count: Int(map.frameCount))
         var references = pages
@@ -79,7 +85,7 @@ struct FrameAccounts<Format: StressFormat> {
             pages[head] += count
             references[head] += count
         }
-        for (table, log2Bytes) in found.tables {
+        for (table, log2Bytes) in found.tables + guestTables {
             guard let frame = map.frame(of: table) else {
                 violation("a table at \(table) is no frame")
                 continue

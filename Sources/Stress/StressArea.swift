@@ -80,6 +80,11 @@ struct StressAreas<Format: StressFormat>: Sendable {
         }
     }
 
+    /// What a device mirrors: some of the areas, among them windows of files, and parts of others.
+    var mirrored: VirtualRange {
+        VirtualRange(first: VirtualAddress(0), last: VirtualAddress(64 << format.shift(Level(1)) - 1))
+    }
+
     func area(_ address: UInt64) -> StressArea? {
         all.first { address >= $0.first && address - $0.first < $0.pageCount << UInt64(format.log2FrameBytes) }
     }

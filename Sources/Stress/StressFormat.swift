@@ -1,5 +1,6 @@
 import HostMemory
 import PageTables
+import TableMemory
 import VirtualMemory
 
 /// A writable format that a stress can be run in.
@@ -10,11 +11,25 @@ public protocol StressFormat: WritableFormat {
     func rootRegister(_ root: SpaceRoot) -> UInt64
     /// Other registers without which the root says too little: names and values.
     func otherRegisters(_ root: SpaceRoot) -> [StressRegister]
+    /// Takes the records of writes; `nil` if leaves have none.
+    static func takeDirty<Memory: SharedMemory>(
+        in range: VirtualRange, of space: Space<Self>, lock: borrowing ReadLockHeld<Memory>
+    ) -> TakenRecords? where Memory.Failure == Never
 }
 
 extension StressFormat {
     public func rootRegister(_ root: SpaceRoot) -> UInt64 { root.table.rawValue }
     public func otherRegisters(_ root: SpaceRoot) -> [StressRegister] { [] }
+
+    public static func takeDirty<Memory: SharedMemory>(
+        in range: VirtualRange, of space: Space<Self>, lock: borrowing ReadLockHeld<Memory>
+    ) -> TakenRecords? where Memory.Failure == Never { nil }
+}
+
+extension StressFormat where Self: RecordingFormat {
+    public static func takeDirty<Memory: SharedMemory>(
+        in range: VirtualRange, of space: Space<Self>, lock: borrowing ReadLockHeld<Memory>
+    ) -> TakenRecords? where Memory.Failure == Never { space.takeDirty(in: range, lock: lock) }
 }
 
 /// A register and what it holds.

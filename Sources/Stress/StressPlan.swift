@@ -55,6 +55,12 @@ public struct StressCounts: Sendable, Equatable {
     public var longTermPins: UInt64 = 0
     /// Pages that virtual processors read or wrote.
     public var accesses: UInt64 = 0
+    /// Pages that a guest read or wrote.
+    public var guestAccesses: UInt64 = 0
+    /// Pages that a device read or wrote.
+    public var deviceAccesses: UInt64 = 0
+    /// Pages, or runs of them, that leaves said were written, and say so no more.
+    public var recordsTaken: UInt64 = 0
     /// Operations that were refused for want of memory.
     public var outOfMemory: UInt64 = 0
     /// Fast pins that gave up.
@@ -90,9 +96,9 @@ public struct StressCounts: Sendable, Equatable {
 
     private static var all: [WritableKeyPath<StressCounts, UInt64>] {
         [
-            \.operations, \.mapped, \.pinned, \.longTermPins, \.accesses, \.outOfMemory, \.retreats, \.tablesFreed,
-            \.growths,
-            \.splits, \.faults, \.moves, \.collapses, \.retractions, \.fileWrites, \.writebacks, \.truncations,
+            \.operations, \.mapped, \.pinned, \.longTermPins, \.accesses, \.guestAccesses,
+            \.deviceAccesses, \.recordsTaken, \.outOfMemory, \.retreats, \.tablesFreed, \.growths, \.splits, \.faults,
+            \.moves, \.collapses, \.retractions, \.fileWrites, \.writebacks, \.truncations,
             \.extensions, \.pagesReclaimed, \.storeFailures, \.unreadable,
         ]
     }

@@ -23,6 +23,8 @@ extension StressPlan {
             .checkFileMappingBeforeLongTermPin, .unshareBeforeLongTermPin,
             .flushBeforeFree, .flushWhenBatchFails, .flushUnderLock, .interruptKeepers, .lookAtFlushLog,
             .changeEntryAtomically, .recordUseAtomically,
+            .tellObserversFirst, .forgetUnderMirrorLock, .recheckSequenceUnderMirrorLock, .holdGuestWhileUsing,
+            .revalidateGroupUnderLock, .flushWholeRangeWhenNested, .flushTakenRecords, .recordWriteBeforeDevice,
         ]
     }
 }

@@ -85,7 +85,7 @@ final class StressRun<Format: StressFormat> {
         }
         let layout = PhysicalLayout(
             log2FrameBytes: format.log2FrameBytes, byteCount: UInt64(byteCount),
-            fileCount: StressAreas<Format>.fileCount)
+            fileCount: StressAreas<Format>.fileCount, mirrorCount: 2)
         guard let layout else { preconditionFailure("the arena has no room for a frame") }
         self.layout = layout
         references = layout.makeReferences()
@@ -136,7 +136,7 @@ final class StressRun<Format: StressFormat> {
     ) -> Bool {
         let processors = HostProcessors(arena: arena, failures: failures, poison: PageTags(format).poison)
         return processors.withProcessor { memory in
-            let shared = StressSpace(areas, makeSpace(in: memory), makeFiles(in: memory), log)
+            let shared = makeRound(in: memory)
             shared.space.use(in: memory)
             if outcome.rounds == 0 { announce(StressAnnouncement(root: root(of: shared.space, memory))) }
             let results = runThreads(shared, processors, operations, view)
@@ -145,6 +145,9 @@ final class StressRun<Format: StressFormat> {
             let accounts = FrameAccounts(shared, memory)
             accounts.compareWithModel()
             accounts.compareWithFrames()
+            let keepers = KeeperAccounts(shared: shared, memory: memory)
+            keepers.compareWithSpace()
+            keepers.close()
             let files = FileAccounts(shared, results.map(\.writes), memory)
             files.compareStores()
             for file in shared.files where file.hasStore { outcome.counts.writebacks += file.store.pagesWritten }
@@ -162,6 +165,33 @@ final class StressRun<Format: StressFormat> {
         }
     }
 
+    private func makeRound(in memory: HostMemory) -> StressSpace<Format> {
+        var random = SplitMix64(seed: plan.seed, for: UInt64(outcome.rounds), .max - 3)
+        let (hasGuest, hasMirror) = (random.once(in: 2), random.once(in: 2))
+        let space = makeSpace(random.once(in: 2) ? .wholeFrame : .single, in: memory)
+        let guest: StressGuest<Format>? =
+            hasGuest && !Format.isAccessedInHalves
+            ? StressGuest(of: areas, over: space, mirrorWords(0, in: memory), in: memory) : nil
+        var mirror: DeviceMirror<StressDevice>?
+        if hasMirror {
+            let made = DeviceMirror(
+                areas.mirrored, of: StressDevice(pageBytes: 1 << UInt64(format.log2FrameBytes)),
+                words: mirrorWords(1, in: memory))
+            space.add(made, in: memory)
+            mirror = made
+        }
+        return StressSpace(areas, space, makeFiles(in: memory), guest, mirror, log)
+    }
+
+    private func mirrorWords(_ index: Int, in memory: HostMemory) -> MirrorWords {
+        let words = layout.mirrorWords(index)
+        let start = words.sequence.address.rawValue & ~(MirrorWords.byteCount - 1)
+        memory.fill(
+            PhysicalRange(first: PhysicalAddress(start), last: PhysicalAddress(start + MirrorWords.byteCount - 1)),
+            with: 0)
+        return words
+    }
+
     /// Files with nothing in memory. Their locks are free, as the round before has left them.
     private func makeFiles(in memory: HostMemory) -> [StressFile<Format>] {
         (0..<StressAreas<Format>.fileCount).map { index in
@@ -171,7 +201,7 @@ final class StressRun<Format: StressFormat> {
         }
     }
 
-    private func makeSpace(in memory: HostMemory) -> Space<Format> {
+    private func makeSpace(_ filling: TableFilling, in memory: HostMemory) -> Space<Format> {
         let words = layout.spaceWords()
         let start = words.root.address.rawValue
         memory.fill(
@@ -180,7 +210,8 @@ final class StressRun<Format: StressFormat> {
         while true {
             // The failures that are injected hit here as well.
             do throws(SpaceError<Never>) {
-                return try Space<Format>.make(format, references, words: words, reclaiming: plan.reclaim, in: memory)
+                return try Space<Format>.make(
+                    format, references, words: words, reclaiming: plan.reclaim, filling: filling, in: memory)
             } catch {
                 switch error {
                 case .refused(.outOfMemory): continue

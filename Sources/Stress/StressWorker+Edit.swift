@@ -202,7 +202,7 @@ extension StressWorker {
         }
     }
 
-    private func judgeFault(
+    func judgeFault(
         _ address: UInt64, _ access: PageAccess, _ result: Refusal?, _ lock: borrowing ReadLockHeld<Memory>
     ) {
         let region = model.regions.piece(at: address)?.value

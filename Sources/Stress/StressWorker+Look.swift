@@ -176,8 +176,9 @@ extension StressSpace {
                 let isRight =
                     region.isDevice
                     ? mapping.physical.rawValue == areas.device(address) : space.map.frame(of: mapping.physical) != nil
-                // Who writes to a page of a file is to be heard of first.
-                let mayWait = region.kind == .file && !writable && !isWritable
+                // Who writes to a page of a file is to be heard of first; if it is shared, again whenever somebody wants that.
+                let isShared = areas.area(address)?.file?.sharing == .shared
+                let mayWait = region.kind == .file && (!writable || isShared) && !isWritable
                 if isRight && (isWritable == region.isWritable || mayWait) { return nil }
             case .nothing: break
             }

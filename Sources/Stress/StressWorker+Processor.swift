@@ -24,7 +24,7 @@ extension StressWorker {
         processor.leave()
     }
 
-    private func access(_ address: UInt64, _ access: PageAccess) {
+    func access(_ address: UInt64, _ access: PageAccess) {
         let epoch = shared.areas.area(address)?.file.map { shared.files[$0.index].model.epoch }
         processor?.execute { processor, section in
             let wanted: ProcessorAccess = access == .write ? .write : .read

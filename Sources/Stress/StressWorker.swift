@@ -12,11 +12,18 @@ final class StressSpace<Format: StressFormat>: Sendable {
     let files: [StressFile<Format>]
     let model = SpaceModel()
     let pins = PinRegistry()
+    /// What some rounds have beside the threads.
+    let guest: StressGuest<Format>?
+    let mirror: DeviceMirror<StressDevice>?
+    let takes = Guarded(TakeCounts())
     let log: ViolationLog
 
     init(
-        _ areas: StressAreas<Format>, _ space: Space<Format>, _ files: [StressFile<Format>], _ log: ViolationLog
+        _ areas: StressAreas<Format>, _ space: Space<Format>, _ files: [StressFile<Format>],
+        _ guest: StressGuest<Format>?, _ mirror: DeviceMirror<StressDevice>?, _ log: ViolationLog
     ) {
+        self.guest = guest
+        self.mirror = mirror
         format = areas.format
         self.areas = areas
         tags = PageTags(format)
@@ -125,7 +132,7 @@ final class StressWorker<Format: StressFormat, Memory: StressMemory> {
     }
 
     private func perform() {
-        switch random.below(150) {
+        switch random.below(180) {
         case 0..<13: named("map frames") { mapFrames() }
         case 13..<17: named("map device") { mapDevice() }
         case 17..<25: named("unmap") { unmap() }
@@ -151,6 +158,9 @@ final class StressWorker<Format: StressFormat, Memory: StressMemory> {
         case 126: named("resize") { resize() }
         case 127: named("reclaim pages") { reclaimPages() }
         case 128..<148: named("access") { useProcessor() }
+        case 148..<158: named("guest") { useGuest() }
+        case 158..<168: named("device") { useDevice() }
+        case 168..<178: named("take records") { lookWhatWasWritten() }
         default: named("grow") { grow(to: anyArea()) }
         }
     }

@@ -25,9 +25,10 @@ extension GuestSpace {
         while true {
             let reading = try words.mirror.beginReading(in: memory)
             if let refusal = try parent.fault(place, access, atMost: PageSize(log2Bytes: 63), lock) { return refusal }
+            if access == .write, recordsWrites(memory) { try parent.recordWrite(at: place, in: memory) }
             guard let found = try mapping(of: place, in: memory), access.isAllowed(by: found.rights) else { continue }
             let leaf: Entry
-            do throws(EncodingError) { leaf = try self.leaf(found) } catch { return .notExpressible(error) }
+            do throws(EncodingError) { leaf = try self.leaf(found, in: memory) } catch { return .notExpressible(error) }
             guard let table = try leafTable(for: address, in: memory) else { return .outOfMemory }
             let entry = parent.place(format.index(of: address, at: .leafTable), of: table)
             let isMade = try memory.withLock(words.lock) { (_) throws(Memory.Failure) in
@@ -38,6 +39,10 @@ extension GuestSpace {
             }
             if isMade { return nil }
         }
+    }
+
+    private func recordsWrites<Memory: SharedMemory>(_ memory: Memory) -> Bool {
+        Format.leavesSayWritten && memory.enforces(.recordWriteBeforeDevice)
     }
 
     /// What the parent maps at an address, now.
@@ -51,9 +56,10 @@ extension GuestSpace {
     }
 
     /// The leaf that maps a page of the parent's, or one of its large pages' parts.
-    private func leaf(_ found: Mapping) throws(EncodingError) -> Entry {
+    private func leaf<Memory: SharedMemory>(_ found: Mapping, in memory: Memory) throws(EncodingError) -> Entry {
         var attributes = format.attributes(of: found.leaf, at: found.level)
         attributes.rights = found.rights
+        if recordsWrites(memory), !attributes.flags.contains(.dirty) { attributes.rights.subtract(.writes) }
         let page = PhysicalAddress(found.physical.rawValue & ~(format.pageBytes &- 1))
         return try format.leaf(page, PageSize(log2Bytes: Int(format.log2FrameBytes)), attributes, at: .leafTable)
     }

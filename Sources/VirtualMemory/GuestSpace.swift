@@ -10,7 +10,8 @@ import TableMemory
 //
 //   A fault of the guest's, with the parent's lock held for reading:
 //     1. Begin a reading (`MirrorWords`): wait until no change of the parent's is in progress.        [waitForInvalidations]
-//     2. Have the parent map the page, and ask where it is.
+//     2. Have the parent map the page, and ask where it is. For writing, its leaf is made to say that it was written; the guest
+//        may write only where it says so: accesses of the guest leave no trace there.       [recordWriteBeforeDevice]
 //     3. Make the tables that are missing. They stay until the guest is torn down.
 //     4. Take the guest's lock. If a change has begun since step 1, start again.    [recheckSequenceUnderMirrorLock]
 //     5. Store the entry.

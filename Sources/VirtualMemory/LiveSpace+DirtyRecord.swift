@@ -258,10 +258,10 @@ private struct WriteChange<Format: WritableFormat> {
         self.firstPage = firstPage
     }
 
-    private var takesRight: Bool { taken == .right || !Format.recordsWrites }
+    private var takesRight: Bool { taken == .right || !Format.leavesSayWritten }
 
     private func saysWritten(_ leaf: Entry) -> Bool {
-        Format.recordsWrites && format.attributes(of: leaf, at: .leafTable).flags.contains(.dirty)
+        Format.leavesSayWritten && format.attributes(of: leaf, at: .leafTable).flags.contains(.dirty)
     }
 
     /// Whether a leaf has what is to be taken.

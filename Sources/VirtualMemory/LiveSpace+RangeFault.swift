@@ -9,7 +9,7 @@ import TableMemory
 //                                                                                                     [blockTableFreeing]
 //   2. A page that is as it is wanted, or of which nothing is wanted, has its answer. Another one ends the walk.
 //   3. A page that is to be written, and whose leaf allows it but does not say that it was written, is recorded as written:
-//      a device leaves no trace of its own in entries.        [recordWriteBeforeDevice, revalidateUnderLock]
+//      a device leaves no trace of its own in entries.                         (`LiveSpace+RecordWrite`)
 //      For any other there is a fault. Then go on with step 1.
 //
 // An answer is final when it is there. It was true at some moment of the call, and is of use only as long as no invalidation
@@ -17,16 +17,6 @@ import TableMemory
 // nor those who take rights away with the lock held for reading (`LiveSpace+DirtyRecord`).
 //
 // Linux maps all pages of a hole if it has to map one of them; here no page is mapped that is not wanted.
-
-extension SafetyRule {
-    @inlinable
-    public static var recordWriteBeforeDevice: SafetyRule {
-        SafetyRule(
-            name: "recordWriteBeforeDevice",
-            demand: "The leaf of a page says that it was written before a device may write to it.",
-            history: "Whoever looks at entries only does not find what devices write (Linux, MMU_NOTIFY_SOFT_DIRTY).")
-    }
-}
 
 extension LiveSpace {
     /// Looks what a space has at a range, and maps what is wanted and not there.
@@ -42,7 +32,7 @@ extension LiveSpace {
         precondition(request.log2PageBytes == format.log2FrameBytes, "pages of a request are as large as the format's")
         let memory = lock.memory
         var look = RangeLook(self, request)
-        if Format.recordsWrites { look.recordsWrites = memory.enforces(.recordWriteBeforeDevice) }
+        if Format.leavesSayWritten { look.recordsWrites = memory.enforces(.recordWriteBeforeDevice) }
         while true {
             if let reading, try reading.isStale(in: memory) {
                 look.answer.end = .stale
@@ -51,16 +41,13 @@ extension LiveSpace {
             try memory.withRCUReader { (section) throws(Memory.Failure) in
                 let rest = VirtualRange(first: look.next, last: request.range.last)
                 if try view(in: section).walk(rest, in: section, visitor: &look) { look.finish() }
-                if case .record(let leaf, let position) = look.obstacle {
-                    try recordWrite(leaf, at: position, in: memory)
-                }
             }
             switch look.obstacle {
             case nil: return look.answer
             case .refusal(let refusal):
                 look.answer.end = .refused(refusal)
                 return look.answer
-            case .record: break
+            case .record: try recordWrite(at: look.next, in: memory)
             case .fault(let access):
                 if let refusal = try fault(look.next, access, atMost: PageSize(log2Bytes: 63), lock) {
                     look.answer.end = .refused(refusal)
@@ -70,21 +57,6 @@ extension LiveSpace {
             look.obstacle = nil
         }
     }
-
-    /// Whoever comes back looks at the leaf again: it says so, or somebody else has changed it.
-    private func recordWrite<Memory: SharedMemory>(
-        _ leaf: Entry, at position: EntryPosition, in memory: Memory
-    ) throws(Memory.Failure) {
-        var decoded = format.decode(leaf, at: position.level)
-        decoded.attributes.flags.formUnion(EntryFlags([.accessed, .dirty]).intersection(Format.notions.flags))
-        let loaded = LoadedEntry(value: leaf, place: place(position.index, of: position.table))
-        _ = try replace(loaded, by: format.encode(decoded, at: position.level), of: position.table, in: memory)
-    }
-}
-
-extension WritableFormat {
-    /// Whether leaves say that pages were written. Nobody records that in entries that are accessed in halves.
-    static var recordsWrites: Bool { notions.flags.contains(.dirty) && !isAccessedInHalves }
 }
 
 /// The answers of a range so far, and what is in the way of the next one.
@@ -92,7 +64,7 @@ private struct RangeLook<Format: WritableFormat>: PageWalkVisitor {
     enum Obstacle {
         case fault(PageAccess)
         /// The write to a page is to be recorded in its leaf.
-        case record(Entry, EntryPosition)
+        case record
         case refusal(Refusal)
     }
 
@@ -139,7 +111,7 @@ private struct RangeLook<Format: WritableFormat>: PageWalkVisitor {
             } else if map.frame(of: physical) == nil {
                 if access != nil { obstacle = .refusal(.notPinnable(next)) }
             } else if access == .write, !isRecorded {
-                obstacle = .record(entry, visit.position(index))
+                obstacle = .record
             }
             if obstacle != nil { return .stop }
             let isPossible = (rights.canRead || access != nil) && map.frame(of: physical) != nil

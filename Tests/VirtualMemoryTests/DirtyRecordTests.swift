@@ -250,7 +250,7 @@ private struct DirtyRecordGame<Format: WritableFormat> {
     /// An entry lets somebody write, and says that somebody does.
     private mutating func noteWrite(_ number: Int, _ page: UInt64) {
         let index = Int(page - regions[number].pages.lowerBound)
-        entries[number][index] = PlainEntry(isMapped: true, canWrite: true, isDirty: Format.recordsWrites)
+        entries[number][index] = PlainEntry(isMapped: true, canWrite: true, isDirty: Format.leavesSayWritten)
         if regions[number].sharing == .shared { isDirty[Int(page)] = true }
     }
 
@@ -305,8 +305,8 @@ private struct DirtyRecordGame<Format: WritableFormat> {
             protect(number, page)
             return (true, entry.isDirty && !keepsRecord)
         case .record:
-            guard Format.recordsWrites ? entry.isDirty : entry.canWrite else { return (false, false) }
-            if Format.recordsWrites { entries[number][index].isDirty = false } else { protect(number, page) }
+            guard Format.leavesSayWritten ? entry.isDirty : entry.canWrite else { return (false, false) }
+            if Format.leavesSayWritten { entries[number][index].isDirty = false } else { protect(number, page) }
             return (true, true)
         }
     }
@@ -369,7 +369,7 @@ private struct DirtyRecordGame<Format: WritableFormat> {
                     entry.isMapped = true
                     entry.canWrite = mapping.rights.canWrite
                     entry.isDirty =
-                        Format.recordsWrites
+                        Format.leavesSayWritten
                         && format.attributes(of: mapping.leaf, at: mapping.level).flags.contains(.dirty)
                 }
                 require(
@@ -382,7 +382,7 @@ private struct DirtyRecordGame<Format: WritableFormat> {
             let number = address.rawValue >> UInt64(format.log2FrameBytes) - regions[0].start
             let entry = entries[0][Int(number)]
             require(
-                entry.canWrite && (entry.isDirty || !Format.recordsWrites), "the device writes to page \(number)")
+                entry.canWrite && (entry.isDirty || !Format.leavesSayWritten), "the device writes to page \(number)")
         }
         for space in spaces {
             require(memory.load(space.words.flushesBegun, .relaxed) == 0, "a flush is never over")

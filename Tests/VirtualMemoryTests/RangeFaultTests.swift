@@ -322,7 +322,7 @@ private struct MirrorGame<Format: WritableFormat> {
     private func compare(_ found: MirroredPage, _ page: Int) {
         guard let mapping = mapping(of: page) else { return require(false, "page \(page) is not mapped") }
         let isRecorded =
-            !Format.recordsWrites
+            !Format.leavesSayWritten
             || format.attributes(of: mapping.leaf, at: mapping.level).flags.contains(.dirty)
         require(mapping.rights.canWrite == model[page].canWrite, "page \(page) has other rights than the model")
         // A later page of the same leaf may have had its write recorded.
@@ -342,7 +342,7 @@ private struct MirrorGame<Format: WritableFormat> {
             guard found.isWritable else { continue }
             guard let mapping = mapping(of: page) else { return require(false, "page \(page) is not mapped") }
             require(mapping.rights.canWrite, "the device may write to page \(page), and nobody else")
-            if Format.recordsWrites {
+            if Format.leavesSayWritten {
                 let flags = format.attributes(of: mapping.leaf, at: mapping.level).flags
                 require(flags.contains(.dirty), "the device may write to page \(page), which nobody would know")
             }

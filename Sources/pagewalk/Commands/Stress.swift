@@ -9,10 +9,11 @@ struct Stress: ParsableCommand {
         abstract: "Changes a live address space with many threads, and looks for anything that is wrong.",
         discussion: """
             Threads map, unmap, protect, move, fault, pin, split, collapse, walk and grow at random, in areas that they share, \
-            take back empty tables, and write to files that are written back, truncated and extended meanwhile. Every page says \
-            in its memory whose it is, and every answer is compared with a plain model. The last line of standard output is one \
-            JSON object: the seed, the violations, and how often each thing was done (operations, mapped, pinned, longTermPins, accesses, \
-            retreats, tablesFreed, growths, splits, faults, moves, collapses, retractions, fileWrites, writebacks, truncations, \
+            take back empty tables, write to files that are written back, truncated and extended meanwhile, and look what was \
+            written. In some rounds a guest and a device use the pages by tables of their own. Every page says in its memory whose it \
+            is, and every answer is compared with a plain model. The last line of standard output is one JSON object: the seed, the \
+            violations, and how often each thing was done (operations, mapped, pinned, longTermPins, accesses, guestAccesses, \
+            deviceAccesses, recordsTaken, retreats, tablesFreed, growths, splits, faults, moves, collapses, retractions, fileWrites, writebacks, truncations, \
             extensions, pagesReclaimed). Status 0 if nothing was wrong, 1 if something was.
 
             Examples:
