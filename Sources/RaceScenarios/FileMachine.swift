@@ -8,7 +8,7 @@ import VirtualMemory
 /// A space with a file of one page, which page 0 shows, and what programs and devices do with it.
 ///
 /// A program's access is made with the space's lock held for reading: real memory forbids it as soon as the entry has changed
-/// everywhere, and whoever changes entries here waits for readers.
+/// everywhere, and whoever changes entries here waits for readers. What a processor keeps is a `Program`'s.
 final class FileMachine {
     let tables: SpaceMachine<SoundStructure>
     let store = MemoryStore([UInt8](repeating: 0, count: 16))

@@ -156,12 +156,16 @@ extension SpaceEditor where Memory: SharedMemory {
         }
     }
 
-    /// Leaves the files of which regions were forgotten, now that no entry maps their pages.
+    /// Leaves the files of which regions were forgotten, now that no entry maps their pages. Whoever asks a file who could write
+    /// to it does not find this space afterwards, so processors have forgotten the entries before.
     @usableFromInline
     mutating func leaveFiles() throws(Memory.Failure) {
-        let left = leftFiles
+        let left = leftFiles.filter { !space.regions.shows($0) }
         leftFiles = []
-        for file in left where !space.regions.shows(file) { try file.detach(space, in: memory) }
+        if !left.isEmpty, let invalidation, memory.enforces(.flushBeforeLeavingFile) {
+            try invalidation.settle(in: memory)
+        }
+        for file in left { try file.detach(space, in: memory) }
     }
 
     /// Whether a leaf maps a page of a file: a fault makes that one writable, and nobody else.
