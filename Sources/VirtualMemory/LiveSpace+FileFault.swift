@@ -118,12 +118,27 @@ extension SpaceEditor where Memory: SharedMemory {
             guard case .file(let view) = region.content, view.file == file, view.sharing == .shared else { continue }
             for index in indices {
                 guard let page = view.addresses(ofPage: index, in: region) else { continue }
-                try beginChange(of: page)
-                try protectEntries(
-                    root.table, Format.fixedTopLevel ?? root.topLevel, page.first, page.last,
-                    region.attributes.rights.subtracting(.writes))
+                try protectPage(page, view, root)
             }
         }
+    }
+
+    /// Takes the right to write from the leaf of a page, if it maps a page of the file: whatever else is mapped there stays as
+    /// it is, large leaves too.
+    private mutating func protectPage(
+        _ page: VirtualRange, _ view: FileView, _ root: SpaceRoot
+    ) throws(Memory.Failure) {
+        let format = space.format
+        let (leaf, level, _) = try lowestEntry(for: page.first, root)
+        guard level == .leafTable, format.shape(of: leaf.value, at: .leafTable) == .leaf,
+            try space.pageOfFile(leaf.value, view, in: memory) != nil
+        else { return }
+        let rights = format.rights(of: leaf.value, at: .leafTable)
+        // Who took the right before has flushed before he released the space's lock.
+        guard !rights.isDisjoint(with: .writes) else { return }
+        try beginChange(of: page)
+        let change = LeafChange(format, .leafTable, rights.subtracting(.writes))
+        try changeWithCare(leaf.value, at: leaf.place, change)
     }
 
     /// See `FileSpace.unmapPages`.

@@ -81,4 +81,37 @@ struct FileBesideLargeLeavesTests {
         }
         #expect(try machine.lostFrames() == 0)
     }
+
+    @Test("is written back without taking the right to write from the leaf")
+    func writeback() throws {
+        let machine = try HostMachine(MemoryStore([UInt8](repeating: 7, count: 8192)))
+        let attributes = machine.spaces[0].format.attributes([.read, .write])
+        let large = VirtualRange(first: start, last: VirtualAddress(0x5f_ffff))
+        for space in machine.spaces {
+            try space.add(Region(large, .file(FileView(machine.file, .shared)), attributes), in: machine.memory)
+        }
+        try machine.spaces[1].map(large, to: PhysicalAddress(1 << 32), attributes, in: machine.memory)
+        let far = VirtualAddress(0x5f_f000)
+        machine.write([1], at: try machine.touch(start, for: .write, in: machine.spaces[0]).get())
+        try machine.file.writeBack(in: machine.memory)
+        #expect(machine.file.store.bytes[0] == 1)
+        #expect(
+            machine.touch(far, for: .write, in: machine.spaces[1]) == .success(PhysicalAddress(1 << 32 | 0x1f_f000)))
+        #expect(try machine.lostFrames() == 0)
+    }
+
+    @Test("is written back without taking the right to write from a small page that is not the file's")
+    func writebackBesideSmallLeaf() throws {
+        let machine = try HostMachine(MemoryStore([UInt8](repeating: 7, count: 8192)))
+        let attributes = machine.spaces[0].format.attributes([.read, .write])
+        let page = VirtualRange(first: start, last: VirtualAddress(start.rawValue + 4095))
+        for space in machine.spaces {
+            try space.add(Region(page, .file(FileView(machine.file, .shared)), attributes), in: machine.memory)
+        }
+        try machine.spaces[1].map(page, to: PhysicalAddress(1 << 32), attributes, in: machine.memory)
+        machine.write([1], at: try machine.touch(start, for: .write, in: machine.spaces[0]).get())
+        try machine.file.writeBack(in: machine.memory)
+        #expect(machine.touch(start, for: .write, in: machine.spaces[1]) == .success(PhysicalAddress(1 << 32)))
+        #expect(try machine.lostFrames() == 0)
+    }
 }
