@@ -93,6 +93,20 @@ extension Scenario {
             }
         },
         Scenario(
+            "page-protected-while-unmapped",
+            "Does a processor write to a page of a file after the file was protected, if the space was leaving it meanwhile?",
+            rules: [.flushBeforeLeavingFile, .lookAtFlushLog], races: ["F9"]
+        ) { execution, variation in
+            let machine = try DirtyRecordMachine(execution, variation)
+            execution.spawn(named: "owner") { try machine.files.tables.unmap(0, 0, on: 0) }
+            execution.spawn(named: "protector") {
+                _ = try machine.writeProtect(on: 1)
+                let isWritten = try machine.program.write(2, to: 0)
+                try machine.require(!isWritten, "page 0 is written after it was protected")
+            }
+            execution.atEnd { try machine.files.requireAllFree() }
+        },
+        Scenario(
             "device-write-against-cleaning",
             "Is every write recorded that a device makes after a page was cleaned?",
             rules: [.recordWriteBeforeDevice, .waitForInvalidations, .recheckSequenceUnderMirrorLock]

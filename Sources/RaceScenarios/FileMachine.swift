@@ -8,20 +8,30 @@ import VirtualMemory
 /// A space with a file of one page, which page 0 shows, and what programs and devices do with it.
 ///
 /// A program's access is made with the space's lock held for reading: real memory forbids it as soon as the entry has changed
-/// everywhere, and whoever changes entries here waits for readers.
+/// everywhere, and whoever changes entries here waits for readers. What a processor keeps is a `Program`'s.
 final class FileMachine {
     let tables: SpaceMachine<SoundStructure>
     let store = MemoryStore([UInt8](repeating: 0, count: 16))
     let file: CachedFile<MemoryStore>
+    /// The space with the page, and further ones in which nothing is shown yet.
+    let spaces: [LiveSpace<MiniatureFormat, SoundStructure>]
 
     /// - Parameter value: What the program has written to the page; it has only read it if `nil`.
     init(
         _ execution: Execution, _ variation: Variation, _ sharing: FileSharing, written value: UInt64? = nil,
-        isMapped: Bool = true, frames: UInt32 = 8, processors: Int = 2
+        isMapped: Bool = true, frames: UInt32 = 8, processors: Int = 2, spaces spaceCount: Int = 1
     ) throws {
         tables = try SpaceMachine(
             execution, variation, processors: processors, frames: frames, format: MiniatureFormat(log2FrameBytes: 4),
-            files: 1)
+            spaces: spaceCount, files: 1)
+        let tables = tables
+        spaces =
+            try [tables.space]
+            + (1..<spaceCount).map { number in
+                try .make(
+                    tables.format, topLevel: Level(1), tables.references, words: tables.layout.spaceWords(number),
+                    in: tables.memory(0))
+            }
         do throws(FileError<Abandoned, MemoryStore.Failure>) {
             file = try .open(store, words: tables.layout.fileWords(), tables.references, in: tables.memory(0))
         } catch { throw Self.abandoned(error) }
@@ -37,23 +47,51 @@ final class FileMachine {
     }
 
     /// What a program writes to a word of the page, with a fault if it has to be.
-    func write(_ value: UInt64, word: UInt64 = 0, on processor: Int) throws {
-        let memory = tables.memory(processor)
-        try memory.withReadLock(tables.space.words.lock) { (lock) throws(Abandoned) in
+    ///
+    /// - Parameters:
+    ///   - page: Where the program sees the page.
+    ///   - number: In which space.
+    func write(
+        _ value: UInt64, word: UInt64 = 0, at page: Int = 0, in number: Int = 0, on processor: Int
+    ) throws {
+        if try !writeUnlessBeyond(value, word: word, at: page, in: number, on: processor) {
+            try tables.machine.violate("page \(page) is behind the end of the file")
+        }
+    }
+
+    /// As `write`.
+    ///
+    /// - Returns: False if the page is behind the end of the file.
+    func writeUnlessBeyond(
+        _ value: UInt64, word: UInt64 = 0, at page: Int = 0, in number: Int = 0, on processor: Int
+    ) throws -> Bool {
+        let (memory, space, address) = (tables.memory(processor), spaces[number], tables.address(page))
+        return try memory.withReadLock(space.words.lock) { (lock) throws(Abandoned) in
             do throws(SpaceError<Abandoned>) {
-                try tables.space.fault(tables.address(0), for: .write, lock: lock)
+                try space.fault(address, for: .write, lock: lock)
             } catch {
                 switch error {
                 case .memory(let abandoned): throw abandoned
+                case .refused(.beyondEnd): return false
                 case .refused(let refusal): try tables.machine.violate("the page cannot be written: \(refusal)")
                 }
             }
-            guard case .mapped(let found) = try tables.space.view(in: lock).translate(tables.address(0), in: lock)
-            else {
+            guard case .mapped(let found) = try space.view(in: lock).translate(address, in: lock) else {
                 try tables.machine.violate("the page is not mapped by its fault")
             }
             try memory.store(value, to: Word(PhysicalAddress(found.physical.rawValue + 8 * word)), .relaxed)
+            return true
         }
+    }
+
+    /// Shows the page at one more place, which nobody has used yet.
+    func show(at page: Int, in number: Int = 0, on processor: Int = 0) throws {
+        let region = Region(tables.pages(page), .file(FileView(file, .shared)), tables.writable)
+        try spaces[number].add(region, in: tables.memory(processor))
+    }
+
+    func unmap(_ page: Int, in number: Int, on processor: Int) throws {
+        try spaces[number].unmap(tables.pages(page), in: tables.memory(processor))
     }
 
     /// Pins the page without a lock.
@@ -114,12 +152,16 @@ final class FileMachine {
         try tables.require(stored() == value, "\(value) was written to the file, which has \(stored())")
     }
 
-    /// Tears the space down and closes the file, and looks whether every frame came back.
-    func requireAllFree() throws {
-        try tables.space.tearDown(in: tables.memory(0))
+    func close(on processor: Int) throws {
         do throws(FileError<Abandoned, MemoryStore.Failure>) {
-            try file.close(in: tables.memory(0))
+            try file.close(in: tables.memory(processor))
         } catch { throw Self.abandoned(error) }
+    }
+
+    /// Tears the spaces down and closes the file, and looks whether every frame came back.
+    func requireAllFree() throws {
+        for space in spaces { try space.tearDown(in: tables.memory(0)) }
+        try close(on: 0)
         let free = try tables.references.allocator.freeFrameCount(in: tables.memory(0))
         let lost = UInt64(tables.layout.map.frameCount) - free
         try tables.require(lost == 0, "\(lost) frames are never freed")

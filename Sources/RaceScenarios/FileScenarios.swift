@@ -212,6 +212,23 @@ extension Scenario {
             }
         },
         Scenario(
+            "unmap-under-translation-against-writeback",
+            "Does a write by a translation that a processor keeps reach the file, if the page is unmapped and written back?",
+            rules: [.flushBeforeLeavingFile, .interruptKeepers, .lookAtFlushLog], races: ["F9"]
+        ) { execution, variation in
+            let machine = try FileMachine(execution, variation, .shared, written: 1, processors: 3)
+            let program = try Program(machine.tables, on: 1)
+            var value: UInt64 = 1
+            _ = try program.write(1, to: 0)
+            execution.spawn(named: "program") { if try program.write(2, to: 0) { value = 2 } }
+            execution.spawn(named: "owner") { try machine.tables.unmap(0, 0, on: 2) }
+            execution.spawn(named: "writeback") { try machine.writeBack(on: 0) }
+            execution.atEnd {
+                try machine.requireStored(value)
+                try machine.requireAllFree()
+            }
+        },
+        Scenario(
             "long-term-read-pin-against-copy",
             "Does a pin for reading that is kept for long see what the program writes to its private page?",
             rules: [.unshareBeforeLongTermPin]

@@ -19,10 +19,11 @@ final class SpaceMachine<Structure: SpaceStructure> {
         _ execution: Execution, _ variation: Variation, processors: Int = 2, frames: UInt32 = 16,
         format: MiniatureFormat = MiniatureFormat(), topLevel: Level = Level(1),
         reclaiming policy: ReclaimPolicy = .rcu, filling: TableFilling = .single,
-        failing: Set<AllocationKind> = [], files: Int = 0
+        failing: Set<AllocationKind> = [], spaces: Int = 1, files: Int = 0
     ) throws {
         machine = ExploredMachine(execution, processors: processors, lifting: variation.rule, failing: failing)
-        layout = PhysicalLayout(log2FrameBytes: format.log2FrameBytes, frameCount: frames, fileCount: files)
+        layout = PhysicalLayout(
+            log2FrameBytes: format.log2FrameBytes, frameCount: frames, spaceCount: spaces, fileCount: files)
         references = layout.makeReferences()
         self.format = format
         let memory = machine.processor(0)

@@ -21,13 +21,17 @@ import TableMemory
 // Linux (v6.19, clear_page_dirty_for_io) protects first and cleans then; there the page's lock, which a fault for writing holds
 // over both of its steps, forbids what the order forbids here.
 //
-//   resizing, with the change lock held:
+//   resizing, with the change lock held:                                                          [oneChangeAtATime]
 //            1. With the file's lock held: resize the store, change the size, note the spaces. Faults refuse what is beyond.
 //            2. In each space, with its lock held for writing, unmap what is beyond: a fault that has seen the old size is over
 //               then.                                                                      [unmapBeforeTruncating]
 //            3. With the file's lock held: take what is beyond out of the cache, clear its mapping words, drop its references.
-//               Zero the rest of a page that the file has in part; bytes there may be written through mappings, and are zeroed
-//               again when the file grows over them.
+//
+// In step 1 the rest of a page that the file has in part is zeroed. It may be written through mappings afterwards, and is zeroed
+// again when the file grows over it.                                                              [zeroBehindEnd]
+//
+// Without the change lock a writeback would store what a truncation has cut off, after the file has grown again, and a truncation
+// give up pages that are the file's again.
 
 extension SafetyRule {
     public static var oneChangeAtATime: SafetyRule {
@@ -67,6 +71,14 @@ extension SafetyRule {
             demand: "No entry maps a page that its file gives up.",
             history:
                 "A page behind the end of a file stayed mapped, and what was written there was lost (Linux 2.6.20).")
+    }
+
+    public static var zeroBehindEnd: SafetyRule {
+        SafetyRule(
+            name: "zeroBehindEnd",
+            demand: "Where a file becomes shorter or longer inside a page, what is behind the end is zero.",
+            history:
+                "What was written behind the end through a mapping was in the file when it grew (Linux, many times).")
     }
 }
 
@@ -260,7 +272,7 @@ public final class CachedFile<Store: BackingStore>: PageCache, @unchecked Sendab
             let oldCount = byteCount
             do throws(Store.Failure) { try store.resize(to: newCount) } catch { failure = error }
             if failure == nil {
-                try clearRest(behind: min(oldCount, newCount), memory)
+                if memory.enforces(.zeroBehindEnd) { try clearRest(behind: min(oldCount, newCount), memory) }
                 byteCount = newCount
             }
             return (oldCount, notedSpaces())

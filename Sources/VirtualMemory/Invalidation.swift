@@ -8,7 +8,8 @@ import TableMemory
 //   2. Changes the entries. Processors record uses in them at any time, so an entry that stays a leaf, or whose record
 //      matters, is changed by one atomic operation that sees what was recorded.                   [changeEntryAtomically]
 //   3. Flushes: after it no processor uses what it kept of the range (`FlushLog`).
-//   4. Only then gives up the pages and tables that the entries led to.            [flushBeforeFree, flushWhenBatchFails]
+//   4. Only then gives up the pages and tables that the entries led to, and leaves the files that it shows no more: writeback
+//      then looks for entries elsewhere.         [flushBeforeFree, flushWhenBatchFails, flushBeforeLeavingFile]
 //   5. Tells the observers that it is over.
 //   6. Releases the space's lock.                                                                [flushUnderLock]
 //
@@ -48,6 +49,16 @@ extension SafetyRule {
             name: "flushWhenBatchFails",
             demand: "What is freed at once because there is no batch is flushed before.",
             history: "The way without a batch waited for walkers, and left tables in processors' caches (Linux 5.6).")
+    }
+
+    public static var flushBeforeLeavingFile: SafetyRule {
+        SafetyRule(
+            name: "flushBeforeLeavingFile",
+            demand:
+                "A space is in the reverse map of a file until no processor can write to the file by what it keeps.",
+            history:
+                "A page did not look mapped any more, was cleaned, and written by a translation that was kept (Linux, rmap)."
+        )
     }
 
     @inlinable
@@ -174,13 +185,20 @@ final class Invalidation<Format: WritableFormat, Structure: SpaceStructure> {
         if !isFlushed { try flush(in: memory) }
     }
 
+    /// Steps 3 and 4 for all that has changed; what changes later is begun anew.
+    @usableFromInline
+    func settle<Memory: SharedMemory>(in memory: borrowing Memory) throws(Memory.Failure) {
+        if ranges.isEmpty { return }
+        try flushAndDrop(in: memory)
+        ranges = []
+    }
+
     /// Steps 3 to 5.
     @usableFromInline
     func finish<Memory: SharedMemory>(in memory: borrowing Memory) throws(Memory.Failure) {
-        if !ranges.isEmpty { try flushAndDrop(in: memory) }
+        try settle(in: memory)
         for range in forgotten { try tell(range, in: memory) }
         for (observer, range) in told { try observer.endInvalidation(of: range, in: memory) }
-        ranges = []
         forgotten = []
         told = []
     }

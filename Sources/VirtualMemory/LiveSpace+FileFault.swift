@@ -118,12 +118,27 @@ extension SpaceEditor where Memory: SharedMemory {
             guard case .file(let view) = region.content, view.file == file, view.sharing == .shared else { continue }
             for index in indices {
                 guard let page = view.addresses(ofPage: index, in: region) else { continue }
-                try beginChange(of: page)
-                try protectEntries(
-                    root.table, Format.fixedTopLevel ?? root.topLevel, page.first, page.last,
-                    region.attributes.rights.subtracting(.writes))
+                try protectPage(page, view, root)
             }
         }
+    }
+
+    /// Takes the right to write from the leaf of a page, if it maps a page of the file: whatever else is mapped there stays as
+    /// it is, large leaves too.
+    private mutating func protectPage(
+        _ page: VirtualRange, _ view: FileView, _ root: SpaceRoot
+    ) throws(Memory.Failure) {
+        let format = space.format
+        let (leaf, level, _) = try lowestEntry(for: page.first, root)
+        guard level == .leafTable, format.shape(of: leaf.value, at: .leafTable) == .leaf,
+            try space.pageOfFile(leaf.value, view, in: memory) != nil
+        else { return }
+        let rights = format.rights(of: leaf.value, at: .leafTable)
+        // Who took the right before has flushed before he released the space's lock.
+        guard !rights.isDisjoint(with: .writes) else { return }
+        try beginChange(of: page)
+        let change = LeafChange(format, .leafTable, rights.subtracting(.writes))
+        try changeWithCare(leaf.value, at: leaf.place, change)
     }
 
     /// See `FileSpace.unmapPages`.
@@ -138,30 +153,51 @@ extension SpaceEditor where Memory: SharedMemory {
     }
 
     /// Unmaps a range, with large leaves split that reach beyond it: those are of private copies, and of other frames that were
-    /// mapped here. Without memory to split one, it stays as it is; pages of the file are never in it.
+    /// mapped here. Without memory to split one, that one stays as it is: no page of the file is in it.
     private mutating func unmapWhole(_ range: VirtualRange, _ root: SpaceRoot) throws(Memory.Failure) {
-        let topLevel = Format.fixedTopLevel ?? root.topLevel
-        var level = Level.leafTable
-        while level <= topLevel {
-            let mask = space.format.offsetMask(level)
-            let first = (range.first.rawValue &+ mask) & ~mask
-            let last = (range.last.rawValue &+ 1) & ~mask &- 1
-            guard first >= range.first.rawValue, last <= range.last.rawValue, first <= last else { return }
-            let part = VirtualRange(first: VirtualAddress(first), last: VirtualAddress(last))
-            if try splitEnds(of: part, root) == nil {
-                try beginChange(of: part)
-                return try unmapEntries(root.table, topLevel, part.first, part.last)
+        var (first, last) = (range.first, range.last)
+        if try split(at: first, isStart: true, root) != nil {
+            let kept = try lowestEntry(for: first, root).range
+            if kept.last >= last { return }
+            first = VirtualAddress(kept.last.rawValue + 1)
+        }
+        if try split(at: last, isStart: false, root) != nil {
+            let kept = try lowestEntry(for: last, root).range
+            if kept.first <= first { return }
+            last = VirtualAddress(kept.first.rawValue - 1)
+        }
+        try beginChange(of: VirtualRange(first: first, last: last))
+        try unmapEntries(root.table, Format.fixedTopLevel ?? root.topLevel, first, last)
+    }
+
+    /// The entry that a walk to an address ends at, and the addresses that it is for.
+    private func lowestEntry(
+        for address: VirtualAddress, _ root: SpaceRoot
+    ) throws(Memory.Failure) -> (loaded: LoadedEntry, level: Level, range: VirtualRange) {
+        let format = space.format
+        var (table, level) = (root.table, Format.fixedTopLevel ?? root.topLevel)
+        while true {
+            let place = space.place(format.index(of: address, at: level), of: table)
+            let entry = try memory.load(format, place)
+            guard level > .leafTable, format.shape(of: entry, at: level) == .table else {
+                let range = format.range(of: address, at: level)
+                return (LoadedEntry(value: entry, place: place), level, range)
             }
-            level = Level(level.rawValue + 1)
+            table = format.table(of: entry, at: level)
+            level = level.below
         }
     }
 
-    /// Leaves the files of which regions were forgotten, now that no entry maps their pages.
+    /// Leaves the files of which regions were forgotten, now that no entry maps their pages. Whoever asks a file who could write
+    /// to it does not find this space afterwards, so processors have forgotten the entries before.
     @usableFromInline
     mutating func leaveFiles() throws(Memory.Failure) {
-        let left = leftFiles
+        let left = leftFiles.filter { !space.regions.shows($0) }
         leftFiles = []
-        for file in left where !space.regions.shows(file) { try file.detach(space, in: memory) }
+        if !left.isEmpty, let invalidation, memory.enforces(.flushBeforeLeavingFile) {
+            try invalidation.settle(in: memory)
+        }
+        for file in left { try file.detach(space, in: memory) }
     }
 
     /// Whether a leaf maps a page of a file: a fault makes that one writable, and nobody else.

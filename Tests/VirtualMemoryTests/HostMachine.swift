@@ -16,11 +16,11 @@ final class HostMachine<Store: BackingStore>: @unchecked Sendable {
     private let frameCount: UInt32
 
     init(_ store: Store, _ kind: PageCache.Kind = .file, frames: UInt32 = 200) throws {
-        processors = HostProcessors(arena: try HostArena(byteCount: 2 << 20))
+        let layout = PhysicalLayout(log2FrameBytes: 12, frameCount: frames, spaceCount: 2, fileCount: 1)
+        processors = HostProcessors(arena: try HostArena(byteCount: Int(max(layout.byteCount, 2 << 20))))
         let memory = processors.attach()
         self.memory = memory
         frameCount = frames
-        let layout = PhysicalLayout(log2FrameBytes: 12, frameCount: frames, spaceCount: 2, fileCount: 1)
         let references = layout.makeReferences()
         self.references = references
         spaces = try (0...1).map { try .make(X86_64(), references, words: layout.spaceWords($0), in: memory) }
