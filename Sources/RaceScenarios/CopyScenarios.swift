@@ -21,7 +21,38 @@ extension Scenario {
             execution.spawn(named: "reader") { try machine.requirePin(longTerm: false, on: 1) }
             execution.spawn(named: "program") { try machine.copyAndReuse(on: 0) }
             execution.atEnd { try machine.requireAllFree() }
-        }
+        },
+        Scenario(
+            "slow-long-term-pin-against-copy",
+            "Is a page pinned for long that was found to be no file's because its frame had been used again?",
+            rules: [.recheckEntryAfterLockedPin]
+        ) { execution, variation in
+            let machine = try FileMachine(execution, variation, .private, frames: 6)
+            execution.spawn(named: "reader") { try machine.requirePin(longTerm: true, on: 1) }
+            execution.spawn(named: "program") { try machine.copyAndReuse(on: 0) }
+            execution.atEnd { try machine.requireAllFree() }
+        },
+        Scenario(
+            "copies-against-reclaim",
+            "Can two programs write to a private page at once, if its file gives it up as soon as one has its copy?",
+            rules: [.keepPageWhileCopying, .recheckEntryBeforeDenial]
+        ) { execution, variation in
+            let machine = try FileMachine(execution, variation, .private, frames: 5)
+            execution.spawn(named: "program") { try machine.write(1, word: 0, on: 1) }
+            execution.spawn(named: "other program") {
+                try machine.write(2, word: 1, on: 0)
+                _ = try machine.file.reclaim(in: machine.tables.memory(0))
+            }
+            execution.atEnd {
+                guard let page = try machine.tables.physical(of: 0) else { return }
+                for word in 0...1 {
+                    let place = PhysicalAddress(page.rawValue + UInt64(8 * word))
+                    let value = try machine.tables.memory(0).load(Word<UInt64>(place), .relaxed)
+                    try machine.tables.require(value == UInt64(word + 1), "what was written to word \(word) is lost")
+                }
+                try machine.requireAllFree()
+            }
+        },
     ]
 }
 
