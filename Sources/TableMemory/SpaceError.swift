@@ -40,7 +40,7 @@ public enum Refusal: Error, Hashable, Sendable {
     case notLongTermPinnable(VirtualAddress)
     /// The file that is mapped there has ended before.
     case beyondEnd(VirtualAddress)
-    /// What is behind the file could not be read: `CachedFile.takeReadFailure(in:)` says why.
+    /// What is behind the file could not be read: `CachedFile.readFailure(at:in:)` says why.
     case unreadable(VirtualAddress)
     /// The attributes cannot be expressed by the format.
     case notExpressible(EncodingError)

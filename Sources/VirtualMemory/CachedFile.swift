@@ -75,7 +75,7 @@ public final class CachedFile<Store: BackingStore>: PageCache, @unchecked Sendab
     // Unchecked as its superclass is.
 
     public let store: Store
-    private var readFailure: Store.Failure?
+    private var readFailures = ReadFailures<Store.Failure>()
 
     private init(
         _ store: Store, _ kind: Kind, _ words: FileWords, number: UInt64, _ references: FrameReferences,
@@ -103,21 +103,23 @@ public final class CachedFile<Store: BackingStore>: PageCache, @unchecked Sendab
     override func readPage(at offset: UInt64, into bytes: inout [UInt8]) -> Bool {
         do throws(Store.Failure) {
             try store.read(at: offset, into: &bytes)
+            readFailures.forget(offset >> log2PageBytes)
             return true
         } catch {
-            readFailure = error
+            readFailures.note(error, ofPage: offset >> log2PageBytes)
             return false
         }
     }
 
-    /// Why a page could last not be read, once: for who was refused with `.unreadable`.
-    public func takeReadFailure<Memory: SharedMemory>(
-        in memory: borrowing Memory
+    /// Why the page of an offset could last not be read: for who was refused with `.unreadable(address)`, of which
+    /// `Region.fileOffset(of:)` tells the offset. The answer stays for all who were refused the same page.
+    ///
+    /// - Returns: `nil` if the page was read since, if it is gone, or if so many other pages failed since (64) that this one was
+    ///   forgotten: the access is to be tried again then, and succeeds or says anew why not.
+    public func readFailure<Memory: SharedMemory>(
+        at offset: UInt64, in memory: borrowing Memory
     ) throws(Memory.Failure) -> Store.Failure? {
-        try memory.withLock(words.lock) { (_) throws(Memory.Failure) in
-            defer { readFailure = nil }
-            return readFailure
-        }
+        try memory.withLock(words.lock) { (_) throws(Memory.Failure) in readFailures[offset >> log2PageBytes] }
     }
 
     // MARK: changes
@@ -290,6 +292,7 @@ public final class CachedFile<Store: BackingStore>: PageCache, @unchecked Sendab
     private func giveUpPages<Memory: SharedMemory>(
         from index: UInt64, _ memory: Memory
     ) throws(Memory.Failure) {
+        readFailures.forget(from: index)
         for index in pages.keys.filter({ $0 >= index }).sorted() {
             guard let frame = pages.removeValue(forKey: index) else { continue }
             try memory.store(0, to: owner(of: frame), .release)

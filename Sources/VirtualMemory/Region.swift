@@ -28,6 +28,12 @@ public struct Region: Hashable, Sendable {
         self.largestLeaf = largestLeaf
     }
 
+    /// Where in its file an address is; `nil` if the region shows no file, or not there.
+    public func fileOffset(of address: VirtualAddress) -> UInt64? {
+        guard case .file(let view) = content, range.contains(address) else { return nil }
+        return view.offset &+ (address.rawValue &- range.first.rawValue)
+    }
+
     /// The part of the region in a range; `nil` if there is none.
     func clipped(to part: VirtualRange, attributes: EntryAttributes? = nil) -> Region? {
         guard let common = range.intersection(part) else { return nil }
