@@ -82,7 +82,8 @@ public final class CachedFile<Store: BackingStore>: PageCache, @unchecked Sendab
         byteCount: UInt64
     ) {
         self.store = store
-        super.init(kind, words, number: number, references, byteCount: byteCount)
+        super.init(
+            kind, isWritable: store.isWritable, words, number: number, references, byteCount: byteCount)
     }
 
     /// A file with no page in memory yet.
@@ -124,7 +125,7 @@ public final class CachedFile<Store: BackingStore>: PageCache, @unchecked Sendab
 
     // MARK: changes
 
-    /// Writes all dirty pages to the store.
+    /// Writes all dirty pages to the store. When they outlive a failure of the system, `synchronize` says.
     ///
     /// - Throws: The store's failure; what was not written is dirty still.
     /// - Precondition: The caller is in no section and holds no lock.
@@ -133,6 +134,29 @@ public final class CachedFile<Store: BackingStore>: PageCache, @unchecked Sendab
         in memory: borrowing Memory
     ) throws(FileError<Memory.Failure, Store.Failure>) {
         try change(in: memory) { (memory) throws(Memory.Failure) in try self.writeDirtyPages(memory) }
+    }
+
+    /// Writes all dirty pages to the store, and returns when it has them where they outlive a failure of the system.
+    ///
+    /// - Throws: The store's failure. What was not written is dirty still. If the store finds out only now that it lost something,
+    ///   it does not say what: all pages in memory are dirty again. Of pages that were reclaimed since they were written, it is
+    ///   the only word.
+    /// - Precondition: As for `writeBack`. Faults go on meanwhile.
+    /// - Complexity: As `writeBack`, and what the store takes.
+    public func synchronize<Memory: SharedMemory>(
+        in memory: borrowing Memory
+    ) throws(FileError<Memory.Failure, Store.Failure>) {
+        try change(in: memory) { (memory) throws(Memory.Failure) in
+            guard self.kind == .file else { return nil }
+            if let failure = try self.writeDirtyPages(memory) { return failure }
+            do throws(Store.Failure) {
+                try self.store.synchronize()
+                return nil
+            } catch {
+                try self.markAllDirty(memory)
+                return error
+            }
+        }
     }
 
     /// Makes the file shorter, or longer with zeros. What is beyond its end is mapped nowhere afterwards, and is written to
@@ -146,7 +170,8 @@ public final class CachedFile<Store: BackingStore>: PageCache, @unchecked Sendab
         try change(in: memory) { (memory) throws(Memory.Failure) in try self.resizeLocked(byteCount, memory) }
     }
 
-    /// Writes all dirty pages to the store, and gives up all pages.
+    /// Writes all dirty pages to the store, and gives up all pages. The store stays open; what it knows of failures only later, it
+    /// tells who calls `synchronize` before.
     ///
     /// - Throws: The store's failure; the pages stay then.
     /// - Precondition: No region shows the file, and nobody has a page of it pinned.
@@ -216,6 +241,15 @@ public final class CachedFile<Store: BackingStore>: PageCache, @unchecked Sendab
             }
         }
         return nil
+    }
+
+    private func markAllDirty<Memory: SharedMemory>(_ memory: Memory) throws(Memory.Failure) {
+        guard acceptsWrites else { return }
+        try memory.withLock(words.lock) { (_) throws(Memory.Failure) in
+            for index in pages.keys.sorted() {
+                if let frame = pages[index] { try references.markDirty(frame, in: memory) }
+            }
+        }
     }
 
     /// The spaces that show the file, in memory of its own: the array is changed in place while this one is read.

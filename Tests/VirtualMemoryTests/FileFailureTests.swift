@@ -131,6 +131,28 @@ struct FileFailureTests {
         #expect(try machine.lostFrames() == 0)
     }
 
+    @Test("has all pages dirty again when its store finds out late that it lost something")
+    func synchronizing() throws {
+        machine.write([1], at: try machine.touch(start, for: .write, in: machine.spaces[0]).get())
+        store.failures = [Failure(.synchronize, at: 0)]
+        #expect(throws: FileError<Never, Failure>.store(Failure(.synchronize, at: 0))) {
+            try machine.file.synchronize(in: machine.memory)
+        }
+        #expect(store.bytes[0] == 1)
+        try store.write([7], at: 0)
+        try machine.spaces[0].unmap(twoPages, in: machine.memory)
+        #expect(machine.file.reclaim(in: machine.memory) == 0)
+        store.failures = [Failure(.write, at: 0)]
+        #expect(throws: FileError<Never, Failure>.store(Failure(.write, at: 0))) {
+            try machine.file.synchronize(in: machine.memory)
+        }
+        store.failures = []
+        try machine.file.synchronize(in: machine.memory)
+        #expect(store.bytes[0] == 1)
+        #expect(machine.file.reclaim(in: machine.memory) == 1)
+        #expect(try machine.lostFrames() == 0)
+    }
+
     @Test("leaves what is in front of the end mapped when it is truncated inside a large leaf")
     func largeLeaf() throws {
         let space = machine.spaces[1]
