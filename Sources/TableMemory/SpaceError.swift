@@ -32,6 +32,8 @@ public enum Refusal: Error, Hashable, Sendable {
     case notMapped(VirtualAddress)
     /// The mapping or its region forbids the access.
     case accessDenied(VirtualAddress)
+    /// A shared region was to let somebody write to a file there, and what is behind the file cannot be written.
+    case notWritable(VirtualAddress)
     /// The page is no frame that can be referenced: device memory.
     case notPinnable(VirtualAddress)
     /// The page is not mapped as its neighbours are, or somebody else refers to it: no large leaf can take their place.

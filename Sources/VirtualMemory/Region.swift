@@ -89,6 +89,17 @@ struct RegionMap {
         return regions[index].range.intersection(range)?.first
     }
 
+    /// The lowest address of a range with a region that may not have certain rights. Complexity: the regions in the range.
+    func firstRefusal(of rights: Rights, in range: VirtualRange) -> VirtualAddress? {
+        // Only rights to write are ever refused.
+        if rights.isDisjoint(with: .writes) { return nil }
+        for region in regions[firstIndex(endingFrom: range.first)...] {
+            guard let part = region.range.intersection(range) else { return nil }
+            if case .file(let view) = region.content, view.refuses(rights) { return part.first }
+        }
+        return nil
+    }
+
     /// Whether a fault in a range may use a leaf of that size.
     func mayUseLeaves(_ size: PageSize, in range: VirtualRange) -> Bool {
         let start = firstIndex(endingFrom: range.first)
