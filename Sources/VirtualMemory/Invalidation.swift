@@ -9,7 +9,7 @@ import TableMemory
 //      matters, is changed by one atomic operation that sees what was recorded.                   [changeEntryAtomically]
 //   3. Flushes: after it no processor uses what it kept of the range (`FlushLog`).
 //   4. Only then gives up the pages and tables that the entries led to.            [flushBeforeFree, flushWhenBatchFails]
-//   5. Tells the observers that it is over.
+//   5. Tells the observers that it is over: a device sees what the entries are now, and processors do.  [flushBeforeEnd]
 //   6. Releases the space's lock.                                                                [flushUnderLock]
 //
 // Why under the lock: the next who changes the space must not find an entry changed already and conclude that nobody can use
@@ -48,6 +48,14 @@ extension SafetyRule {
             name: "flushWhenBatchFails",
             demand: "What is freed at once because there is no batch is flushed before.",
             history: "The way without a batch waited for walkers, and left tables in processors' caches (Linux 5.6).")
+    }
+
+    @inlinable
+    public static var flushBeforeEnd: SafetyRule {
+        SafetyRule(
+            name: "flushBeforeEnd",
+            demand: "Observers hear that a change is over when no processor uses what was there before it.",
+            history: "A device wrote to the copy of a page, and the program that it told of that read the old page.")
     }
 
     @inlinable
@@ -177,9 +185,13 @@ final class Invalidation<Format: WritableFormat, Structure: SpaceStructure> {
     /// Steps 3 to 5.
     @usableFromInline
     func finish<Memory: SharedMemory>(in memory: borrowing Memory) throws(Memory.Failure) {
-        if !ranges.isEmpty { try flushAndDrop(in: memory) }
+        if memory.enforces(.flushBeforeEnd), !ranges.isEmpty {
+            try flushAndDrop(in: memory)
+            ranges = []
+        }
         for range in forgotten { try tell(range, in: memory) }
         for (observer, range) in told { try observer.endInvalidation(of: range, in: memory) }
+        if !ranges.isEmpty { try flushAndDrop(in: memory) }
         ranges = []
         forgotten = []
         told = []
