@@ -48,7 +48,7 @@ public struct Scenario: Sendable {
     public static var all: [Scenario] {
         (frames + fragments + faults + fillings + walks + pins + remaps + growth + halfEntries + moves + collapses
             + retractions + files + users + translations + mirrors + dirtyRecords + surveys + records + guests
-            + flushes)
+            + fileTranslations + flushes)
             .sorted { $0.name < $1.name }
     }
 

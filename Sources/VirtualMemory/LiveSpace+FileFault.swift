@@ -118,7 +118,7 @@ extension SpaceEditor where Memory: SharedMemory {
             guard case .file(let view) = region.content, view.file == file, view.sharing == .shared else { continue }
             for index in indices {
                 guard let page = view.addresses(ofPage: index, in: region) else { continue }
-                try beginChange(of: page)
+                if memory.enforces(.invalidateBeforeStoring) { try beginChange(of: page) }
                 try protectEntries(
                     root.table, Format.fixedTopLevel ?? root.topLevel, page.first, page.last,
                     region.attributes.rights.subtracting(.writes))
@@ -149,7 +149,7 @@ extension SpaceEditor where Memory: SharedMemory {
             guard first >= range.first.rawValue, last <= range.last.rawValue, first <= last else { return }
             let part = VirtualRange(first: VirtualAddress(first), last: VirtualAddress(last))
             if try splitEnds(of: part, root) == nil {
-                try beginChange(of: part)
+                if memory.enforces(.invalidateBeforeTruncating) { try beginChange(of: part) }
                 return try unmapEntries(root.table, topLevel, part.first, part.last)
             }
             level = Level(level.rawValue + 1)
