@@ -11,10 +11,11 @@ import TableMemory
 //   dirty:                                                                                         [oneChangeAtATime]
 //            1. With the file's lock held: clean the pages that are dirty, take a reference to each, and note the spaces.
 //               Reclaim takes no change lock, and would find them clean.                        [keepPageDuringWriteback]
-//            2. In each space, with its lock held for writing, take the right to write from the entries of those pages. A fault
-//               that marked a page before it was cleaned holds the lock for reading until its entry is writable, so its entry
-//               is found here; one that comes later marks the page dirty again. The other way round, a page could be marked,
-//               cleaned, copied, and then become writable.                     [protectBeforeCopying, cleanBeforeProtecting]
+//            2. In each space, with its lock held for writing, take the right to write from the entries of those pages, and from
+//               those who keep it. A fault that marked a page before it was cleaned holds the lock for reading until its entry is
+//               writable, so its entry is found here; one that comes later marks the page dirty again. The other way round, a
+//               page could be marked, cleaned, copied, and then become writable.
+//                                           [protectBeforeCopying, invalidateBeforeStoring, cleanBeforeProtecting]
 //            3. With the file's lock held for some pages that follow each other: copy them, as far as the file goes, and write
 //               them to the store with one call. Where that fails, go on page by page; where a page fails, it and those that
 //               were to follow are dirty again. Give the references back.
@@ -24,8 +25,8 @@ import TableMemory
 //
 //   resizing, with the change lock held:                                                          [oneChangeAtATime]
 //            1. With the file's lock held: resize the store, change the size, note the spaces. Faults refuse what is beyond.
-//            2. In each space, with its lock held for writing, unmap what is beyond: a fault that has seen the old size is over
-//               then.                                                                      [unmapBeforeTruncating]
+//            2. In each space, with its lock held for writing, unmap what is beyond, also for those who keep translations: a
+//               fault that has seen the old size is over then.        [unmapBeforeTruncating, invalidateBeforeTruncating]
 //            3. With the file's lock held: take what is beyond out of the cache, clear its mapping words, drop its references.
 //
 // In step 1 the rest of a page that the file has in part is zeroed. It may be written through mappings afterwards, and is zeroed
@@ -48,6 +49,13 @@ extension SafetyRule {
             demand:
                 "While a page is copied to the store, no entry lets anybody write to it who does not mark it dirty.",
             history: "What is written after the page was copied is not known to be there, and never reaches the file.")
+    }
+
+    public static var invalidateBeforeStoring: SafetyRule {
+        SafetyRule(
+            name: "invalidateBeforeStoring",
+            demand: "Who keeps the right to write to a page has lost it before the page is copied to the store.",
+            history: "What a processor wrote by a kept translation, after the page was copied, never reached the file.")
     }
 
     public static var cleanBeforeProtecting: SafetyRule {
@@ -80,6 +88,13 @@ extension SafetyRule {
             demand: "Where a file becomes shorter or longer inside a page, what is behind the end is zero.",
             history:
                 "What was written behind the end through a mapping was in the file when it grew (Linux, many times).")
+    }
+
+    public static var invalidateBeforeTruncating: SafetyRule {
+        SafetyRule(
+            name: "invalidateBeforeTruncating",
+            demand: "Who keeps a translation to a page has lost it before the page's file gives the page up.",
+            history: "A page that its file gave up was freed, and written to by what a processor kept of its entry.")
     }
 }
 

@@ -184,7 +184,7 @@ extension SpaceEditor where Memory: SharedMemory {
         let rights = format.rights(of: leaf.value, at: .leafTable)
         // Who took the right before has flushed before he released the space's lock.
         guard !rights.isDisjoint(with: .writes) else { return }
-        try beginChange(of: page)
+        if memory.enforces(.invalidateBeforeStoring) { try beginChange(of: page) }
         let change = LeafChange(format, .leafTable, rights.subtracting(.writes))
         try changeWithCare(leaf.value, at: leaf.place, change)
     }
@@ -214,8 +214,9 @@ extension SpaceEditor where Memory: SharedMemory {
             if kept.first <= first { return }
             last = VirtualAddress(kept.first.rawValue - 1)
         }
-        try beginChange(of: VirtualRange(first: first, last: last))
-        try unmapEntries(root.table, Format.fixedTopLevel ?? root.topLevel, first, last)
+        let part = VirtualRange(first: first, last: last)
+        if memory.enforces(.invalidateBeforeTruncating) { try beginChange(of: part) }
+        try unmapEntries(root.table, Format.fixedTopLevel ?? root.topLevel, part.first, part.last)
     }
 
     /// The entry that a walk to an address ends at, and the addresses that it is for.
