@@ -2,13 +2,13 @@ import PageTables
 import VirtualMemory
 
 // A format for exploration whose entries are accessed in halves. As small as `MiniatureFormat`, and with an address that
-// depends on both halves, so that halves of two mappings make a third.
+// depends on both halves, so that halves of two mappings make a third: a cleared high half is an address too.
 //
 // | bits   | what                                                  |
 // |--------|-------------------------------------------------------|
 // | 1...0  | kind: 0 nothing, 2 table, 3 leaf; 1 malformed         |
 // | 2      | of a leaf: may be written                             |
-// | 63...32| the address                                           |
+// | 63...32| the address, as the distance from the origin, signed  |
 
 /// Tables of two entries in frames of 32 bytes; two levels, both with leaves.
 struct HalfEntryFormat: WritableFormat {
@@ -23,6 +23,17 @@ struct HalfEntryFormat: WritableFormat {
     static var fixedTopLevel: Level? { Level(1) }
     static var highestLevel: Level { Level(1) }
     static var notions: FormatNotions { FormatNotions(flags: [], execute: false) }
+
+    /// What is at the address zero in a half.
+    var origin = PhysicalAddress(0)
+
+    private func half(_ address: PhysicalAddress) -> UInt64 {
+        (address.rawValue &- origin.rawValue) &<< 32
+    }
+
+    private func address(_ entry: Entry) -> UInt64 {
+        origin.rawValue &+ UInt64(bitPattern: Int64(bitPattern: entry.rawValue) >> 32)
+    }
 
     var log2FrameBytes: UInt8 { 5 }
     var topLevels: ClosedRange<Level> { Level(1)...Level(1) }
@@ -44,11 +55,11 @@ struct HalfEntryFormat: WritableFormat {
         shape(of: entry, at: level) == .malformed ? .reservedEncoding : nil
     }
 
-    func table(of entry: Entry, at level: Level) -> PhysicalAddress { PhysicalAddress(entry.rawValue >> 32) }
+    func table(of entry: Entry, at level: Level) -> PhysicalAddress { PhysicalAddress(address(entry)) }
 
     func physical(of leaf: Entry, at level: Level, for address: VirtualAddress) -> PhysicalAddress {
         let offset: UInt64 = 1 << shift(level) - 1
-        return PhysicalAddress(leaf.rawValue >> 32 & ~offset | address.rawValue & offset)
+        return PhysicalAddress(self.address(leaf) & ~offset | address.rawValue & offset)
     }
 
     func rights(of entry: Entry, at level: Level) -> Rights {
@@ -68,13 +79,13 @@ struct HalfEntryFormat: WritableFormat {
     func canonical(_ content: EntryContent, _ attributes: EntryAttributes, at level: Level) -> UInt64 {
         switch content {
         case .invalid, .malformed: 0
-        case .table(let table): table.rawValue << 32 | Kind.table
+        case .table(let table): half(table) | Kind.table
         case .leaf(let page, _):
-            page.rawValue << 32 | Kind.leaf | (attributes.rights.contains(.userWrite) ? Kind.writable : 0)
+            half(page) | Kind.leaf | (attributes.rights.contains(.userWrite) ? Kind.writable : 0)
         }
     }
 
-    func addressBits(_ page: PhysicalAddress, at level: Level) -> UInt64 { page.rawValue << 32 }
+    func addressBits(_ page: PhysicalAddress, at level: Level) -> UInt64 { half(page) }
 
     func attributes(_ protection: Protection) -> EntryAttributes {
         EntryAttributes(rights: protection.union(.execute).userRights)

@@ -86,109 +86,69 @@ extension Scenario {
             execution.spawn(named: "owner") { try tables.remap(.second, 0, 0) }
             execution.atEnd { try tables.requireAllFree() }
         },
+        Scenario(
+            "half-entry-protected-while-read",
+            "Does a walker always see a page of which only the low half changes?",
+            rules: [.replaceLowHalfAlone]
+        ) { execution, variation in
+            let tables = try HalfEntryMachine(execution, variation)
+            try tables.map(.first, 1, 1)
+            tables.walk(page: 1, expecting: [.first], isAlwaysMapped: true)
+            execution.spawn(named: "owner") { try tables.protect(1, 1) }
+            execution.atEnd { try tables.requireAllFree() }
+        },
+        // Both halves change, so that the entry is a hole for a moment.
+        Scenario(
+            "half-entry-split-under-fault",
+            "Is a page that is mapped all the time not mapped for a fault, where no region is, that meets the split of its leaf?",
+            rules: [.confirmHoleUnderLock, .lockTableOfLeaves]
+        ) { execution, variation in
+            let tables = try HalfEntryMachine(execution, variation)
+            try tables.map(.first, 0, 1)
+            tables.splitByWalk(0, 1)
+            tables.fault(page: 0)
+            execution.atEnd { try tables.requireAllFree() }
+        },
+        // The walk has what is left of the only frame for the table that it is about to publish.
+        Scenario(
+            "half-entry-split-under-fault-without-memory",
+            "Is there no memory for a page that is mapped all the time, for a fault that meets the split of its leaf?",
+            rules: [.confirmHoleUnderLock]
+        ) { execution, variation in
+            let tables = try HalfEntryMachine(execution, variation, frames: 1)
+            try tables.addRegion(of: .first, 0, 1)
+            try tables.fault(0, on: 0)
+            tables.splitByWalk(0, 1)
+            tables.fault(page: 0, atMost: tables.smallLeaf)
+            execution.atEnd { try tables.requireAllFree() }
+        },
+        Scenario(
+            "half-entry-of-table-cleared-under-pin",
+            "May a pin without a lock go down by one half of a table's address, while the table is unlinked?",
+            rules: [.recheckLowHalf, .clearLowHalfFirst], races: ["B5", "B6"]
+        ) { execution, variation in
+            let tables = try HalfEntryMachine(execution, variation)
+            let frame = try tables.newFrame()
+            try tables.map(frame, 0)
+            tables.pin(page: 0, expecting: [frame])
+            execution.spawn(named: "owner") { try tables.unmap(0, 1) }
+            execution.atEnd { try tables.requireAllFree() }
+        },
+        // A page that is unmapped and mapped once is not enough: then the second look of the pin finds something else.
+        Scenario(
+            "half-entry-reused-under-pin",
+            "Is a page pinned that was never mapped, if two others take turns in an entry with the same low half?",
+            rules: [.waitBeforeEntryReuse, .setHighHalfFirst, .clearLowHalfFirst], races: ["B6"]
+        ) { execution, variation in
+            let tables = try HalfEntryMachine(execution, variation, frames: 5, fromFrame: true)
+            let (first, second) = (try tables.newFrame(), try tables.newFrame())
+            try tables.map(first, 0)
+            tables.pin(page: 0, expecting: [first, second])
+            execution.spawn(named: "owner") {
+                try tables.remap(second, 0)
+                try tables.remap(first, 0)
+            }
+            execution.atEnd { try tables.requireAllFree() }
+        },
     ]
-}
-
-/// A live space of entries in halves, and a walker that knows what it may see.
-private final class HalfEntryMachine {
-    /// Memory that is no frame, by its first address. The low halves of pages of both are the same.
-    enum Device: UInt64 {
-        case first = 0x4000_0000
-        case second = 0x8000_0000
-    }
-
-    private let execution: Execution
-    private let machine: ExploredMachine
-    private let layout: PhysicalLayout
-    private let references: FrameReferences
-    private let space: Space<HalfEntryFormat>
-
-    init(_ execution: Execution, _ variation: Variation) throws {
-        self.execution = execution
-        machine = ExploredMachine(execution, processors: 2, lifting: variation.rule)
-        let format = HalfEntryFormat()
-        layout = PhysicalLayout(log2FrameBytes: format.log2FrameBytes, frameCount: 4)
-        references = layout.makeReferences()
-        try machine.processor(0).beginLife(of: layout.bookkeeping, as: .bookkeeping)
-        space = try Space.make(format, references, words: layout.spaceWords(), in: machine.processor(0))
-    }
-
-    private func pages(_ first: Int, _ last: Int) -> VirtualRange {
-        VirtualRange(first: VirtualAddress(UInt64(first) * 32), last: VirtualAddress(UInt64(last) * 32 + 31))
-    }
-
-    private var writable: EntryAttributes { space.format.attributes([.read, .write]) }
-
-    func map(_ device: Device, _ first: Int, _ last: Int) throws {
-        try space.map(pages(first, last), to: PhysicalAddress(device.rawValue), writable, in: machine.processor(0))
-    }
-
-    func unmap(_ first: Int, _ last: Int) throws { try space.unmap(pages(first, last), in: machine.processor(0)) }
-
-    func protect(_ first: Int, _ last: Int) throws {
-        let rights = space.format.attributes(.read).rights
-        try space.protect(pages(first, last), rights, in: machine.processor(0))
-    }
-
-    /// Unmaps pages and maps others there, in one section of the lock.
-    func remap(_ device: Device, _ first: Int, _ last: Int) throws {
-        let refusal = try space.edit(in: machine.processor(0)) { (editor) throws(Abandoned) -> Refusal? in
-            if let refusal = try editor.unmap(pages(first, last)) { return refusal }
-            return try editor.map(pages(first, last), to: PhysicalAddress(device.rawValue), writable)
-        }
-        if let refusal { try machine.violate("the pages are not mapped again: \(refusal)") }
-    }
-
-    /// A thread that translates the address of a page once. It may be mapped to one of the devices, or not.
-    func walk(page: Int, expecting devices: [Device]) {
-        execution.spawn(named: "walker") { [self] in
-            let memory = machine.processor(1)
-            let translation = try memory.withInterruptsBlocked { (section) throws(Abandoned) in
-                try space.view(in: section).translate(pages(page, page).first, in: section)
-            }
-            switch translation {
-            case .mapped(let mapping):
-                if !devices.contains(where: { $0.rawValue + UInt64(page) * 32 == mapping.physical.rawValue }) {
-                    try machine.violate("page \(page) is at \(mapping.physical), where it never was")
-                }
-            case .unmapped(let fault):
-                if fault.reason != .notPresent { try machine.violate("page \(page) has a malformed entry") }
-            }
-        }
-    }
-
-    /// A thread that walks over a range of pages once. Each may be mapped to one of the devices, or not.
-    func walkRange(_ first: Int, _ last: Int, expecting devices: [Device]) {
-        execution.spawn(named: "walker") { [self] in
-            var visitor = LeafPlaces()
-            try machine.processor(1).withInterruptsBlocked { (section) throws(Abandoned) in
-                _ = try space.view(in: section).walk(pages(first, last), in: section, visitor: &visitor)
-            }
-            for (address, place) in visitor.places {
-                if !devices.contains(where: { $0.rawValue + address.rawValue == place.rawValue }) {
-                    try machine.violate("\(address) is at \(place), where it never was")
-                }
-            }
-        }
-    }
-
-    func requireAllFree() throws {
-        let memory = machine.processor(0)
-        try space.tearDown(in: memory)
-        let lost = try UInt64(layout.map.frameCount) - references.allocator.freeFrameCount(in: memory)
-        if lost != 0 { try machine.violate("\(lost) frames are never freed") }
-    }
-}
-
-/// Where the leaves are that a walk comes by.
-private struct LeafPlaces: PageWalkVisitor {
-    var places: [(VirtualAddress, PhysicalAddress)] = []
-
-    mutating func leaf(
-        _ entry: Entry, _ format: HalfEntryFormat, at index: Int, in visit: borrowing TableVisit,
-        first: VirtualAddress, last: VirtualAddress
-    ) -> WalkAction {
-        places.append((first, format.physical(of: entry, at: visit.level, for: first)))
-        return .proceed
-    }
 }

@@ -12,14 +12,12 @@ struct SplitPages: Equatable {
 }
 
 /// A walk that wants small leaves, and splits the large ones that it comes by.
-private struct SplittingVisitor: PageWalkVisitor {
-    typealias Format = MiniatureFormat
-
+struct SplittingVisitor<Format: WritableFormat>: PageWalkVisitor {
     let pageBytes: UInt64
     var pages = SplitPages()
 
     mutating func leaf(
-        _ entry: Entry, _ format: MiniatureFormat, at index: Int, in visit: borrowing TableVisit,
+        _ entry: Entry, _ format: Format, at index: Int, in visit: borrowing TableVisit,
         first: VirtualAddress, last: VirtualAddress
     ) -> WalkAction {
         if visit.level > .leafTable { return .split }
@@ -36,7 +34,7 @@ private struct SplittingVisitor: PageWalkVisitor {
 extension SpaceMachine {
     /// Walks pages with the lock held for reading, and splits.
     func walkSplitting(_ first: Int, _ last: Int, on processor: Int) throws -> SplitPages {
-        var visitor = SplittingVisitor(pageBytes: pageBytes)
+        var visitor = SplittingVisitor<MiniatureFormat>(pageBytes: pageBytes)
         try memory(processor).withReadLock(space.words.lock) { (lock) throws(Abandoned) in
             do throws(SpaceError<Abandoned>) {
                 try space.walk(pages(first, last), lock: lock, visitor: &visitor)

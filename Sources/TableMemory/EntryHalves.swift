@@ -9,7 +9,8 @@ import PageTables
 //               2. store the low half.
 //   clearing:   1. store zero to the low half;                                                     [clearLowHalfFirst]
 //               2. store zero to the high half.
-//   replacing:  clear the low half, then set. An entry never goes from one mapping to another directly.
+//   replacing:  if only the low half changes, store it: a reader sees the one mapping or the other.     [replaceLowHalfAlone]
+//               Else clear the low half, then set. An entry never goes from one high half to another directly.
 //                                                                                                  [clearLowHalfFirst]
 //   reading:    1. load the low half; zero is nothing, and the end;
 //               2. load the high half;
@@ -17,6 +18,13 @@ import PageTables
 //
 // Each store of a half releases the one before, each load acquires. Whoever stores is alone: the space's lock is held for
 // writing, or the lock of the table, or nobody sees the table.
+//
+// What a reader without a lock sees: where both halves change, an entry that is replaced is a hole for a moment, between the
+// stores that clear and set the low half. Two stores cannot do better; Linux's walkers meet the same while a huge page is split
+// (pmd_none). Who splits a large leaf, replaces a page by a copy, or changes a right that the high half holds (execution, in PAE)
+// lets walkers, translations and surveys find nothing where there is a page all the time; a pin retreats. Changing the rights
+// of the low half does not. Who has to know, and holds the space's lock for reading, looks again with the table's lock
+// held.                                                                    [confirmHoleUnderLock, in LiveSpace+LockedLeaves]
 //
 // What the second look cannot see: between 1 and 3 the entry may have been cleared and set again with the same low half. The
 // high half is then that of the old mapping, that of the new one, or zero, and zero with that low half is a page that
@@ -43,6 +51,14 @@ extension SafetyRule {
             demand: "The high half of an entry changes only while the low half says that there is nothing.",
             history:
                 "A page of which one half is of one mapping and one of another (Linux, PAE: see ptep_get_lockless).")
+    }
+
+    @inlinable
+    public static var replaceLowHalfAlone: SafetyRule {
+        SafetyRule(
+            name: "replaceLowHalfAlone",
+            demand: "An entry of which only the low half changes maps something all the time.",
+            history: "A page that was mapped all the time was not found while its rights changed.")
     }
 
     @inlinable
@@ -117,12 +133,15 @@ extension SharedMemory {
         let lowWord = Word<UInt32>(aligned: PhysicalAddress(place.rawValue &+ offsets.low &* 4))
         let highWord = Word<UInt32>(aligned: PhysicalAddress(place.rawValue &+ offsets.high &* 4))
         let (low, high) = (stored(entry.rawValue), stored(entry.rawValue &>> 32))
+        var isReplaced = false
+        if low != 0 { isReplaced = try load(lowWord, .relaxed) != 0 }
+        if isReplaced, enforces(.replaceLowHalfAlone), try load(highWord, .relaxed) == high {
+            return try store(low, to: lowWord, ordering)
+        }
         var isLowStored = false
         if enforces(.clearLowHalfFirst) {
             isLowStored = low == 0
-            var isChange = isLowStored
-            if !isChange { isChange = try load(lowWord, .relaxed) != 0 }
-            if isChange { try store(0, to: lowWord, ordering) }
+            if isLowStored || isReplaced { try store(0, to: lowWord, ordering) }
         }
         let isHighFirst = enforces(.setHighHalfFirst)
         if isHighFirst { try store(high, to: highWord, .release) }

@@ -13,6 +13,8 @@ import TableMemory
 //      faster; if a leaf table is not where it was, it was taken back meanwhile (`LiveSpace+Retract`). Give back what was made,
 //      and start again from the root.                    [revalidateUnderLock, revalidateTableUnderLock]
 //   5. Publish with one store.
+//   6. Before an entry in halves is the reason for a refusal because it maps nothing, look again under its table's lock: while
+//      somebody replaces it, it maps nothing for a moment.             [confirmHoleUnderLock, in LiveSpace+LockedLeaves]
 //
 // All of that in an RCU section: a leaf table is not freed while somebody is on the way into it.   [blockTableFreeing]
 
@@ -76,12 +78,14 @@ extension LiveSpace {
                 table = format.table(of: entry, at: level)
                 level = level.below
             case .invalid where level <= target:
+                let loaded = LoadedEntry(value: entry, place: place)
                 let leaf: Entry
                 switch try newLeaf(address, region, level, table, in: memory) {
                 case .success(let new): leaf = new
-                case .failure(let refusal): return refusal
+                case .failure(let refusal):
+                    if try isNoHole(loaded, of: table, in: memory) { continue }
+                    return refusal
                 }
-                let loaded = LoadedEntry(value: entry, place: place)
                 if try replace(loaded, by: leaf, of: table, linkedBy: upper, in: memory) {
                     if access.isAllowed(by: format.rights(of: leaf, at: level)) { return nil }
                 } else {
@@ -90,7 +94,8 @@ extension LiveSpace {
                 }
             case .invalid:
                 let loaded = LoadedEntry(value: entry, place: place)
-                guard try addTables(around: loaded, of: table, level, address, in: memory) else { return .outOfMemory }
+                guard try !addTables(around: loaded, of: table, level, address, in: memory) else { continue }
+                if try !isNoHole(loaded, of: table, in: memory) { return .outOfMemory }
             case .leaf:
                 if access.isAllowed(by: format.rights(of: entry, at: level)) { return nil }
                 guard case .file(let view) = region.content, level == .leafTable else { return .accessDenied(address) }
@@ -109,8 +114,12 @@ extension LiveSpace {
     func answerWithoutRegion<Memory: SharedMemory>(
         _ address: VirtualAddress, _ access: PageAccess, _ lock: borrowing ReadLockHeld<Memory>
     ) throws(Memory.Failure) -> Refusal? {
-        guard let found = try leaf(of: address, lock) else { return .notMapped(address) }
-        return allows(access, found) ? nil : .accessDenied(address)
+        while true {
+            if let found = try leaf(of: address, lock) { return allows(access, found) ? nil : .accessDenied(address) }
+            guard Format.isAccessedInHalves, lock.memory.enforces(.confirmHoleUnderLock),
+                try isMapped(address, in: lock.memory)
+            else { return .notMapped(address) }
+        }
     }
 
     /// The level of the largest leaf that a region allows at an address.

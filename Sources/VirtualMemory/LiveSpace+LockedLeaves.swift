@@ -7,6 +7,8 @@ import TableMemory
 //   2. Take the lock of the table, and load its entries only then: faults, splits and whoever takes back empty tables change
 //      entries with that lock held, everybody else with the space's lock held for writing. A page that is mapped then stays
 //      mapped for as long, and its counts are its own.                                           [lockTableOfLeaves]
+//      Where an entry in halves maps nothing, the lock of its table is taken as well, and the entry loaded again: while it
+//      is replaced it is a hole for a moment (`TableMemory/EntryHalves.swift`).                   [confirmHoleUnderLock]
 //   3. Leave the section before the next table, so that nobody who frees a table waits for a whole range.
 //
 // A leaf table may have been taken back between 1 and 2. It was empty then and stays so: a hole is seen that was there.
@@ -18,6 +20,16 @@ extension SafetyRule {
             name: "lockTableOfLeaves",
             demand: "What is said or taken of a leaf under the lock for reading, is with its table's lock held.",
             history: "A page that was copied on a write meanwhile was reported with what its frame was by then.")
+    }
+}
+
+extension SafetyRule {
+    @inlinable
+    public static var confirmHoleUnderLock: SafetyRule {
+        SafetyRule(
+            name: "confirmHoleUnderLock",
+            demand: "A hole in a table of entries in halves is believed only with the table's lock held.",
+            history: "A page that was mapped all the time was not mapped for a fault that met the split of its leaf.")
     }
 }
 
@@ -90,8 +102,31 @@ extension LiveSpace {
             case .leaf:
                 // It may be split before the lock is there.
                 if try visitLockedEntries(of: table, level, address, end, in: memory, body) { return end }
+            case .invalid where Format.isAccessedInHalves && memory.enforces(.confirmHoleUnderLock):
+                if try visitLockedEntries(of: table, level, address, end, in: memory, body) { return end }
             default: return end
             }
+        }
+    }
+
+    /// Whether an address is mapped, for somebody who has seen a hole there without the table's lock.
+    @usableFromInline
+    func isMapped<Memory: SharedMemory>(
+        _ address: VirtualAddress, in memory: Memory
+    ) throws(Memory.Failure) -> Bool {
+        var isMapped = false
+        _ = try visitLeaves(from: address, to: address, in: memory) { (_) throws(Memory.Failure) in isMapped = true }
+        return isMapped
+    }
+
+    /// Whether what an entry was seen to be without its table's lock, a hole, it is not: another value is on its way.
+    @inlinable
+    func isNoHole<Memory: SharedMemory>(
+        _ entry: LoadedEntry, of table: PhysicalAddress, in memory: Memory
+    ) throws(Memory.Failure) -> Bool {
+        guard Format.isAccessedInHalves, memory.enforces(.confirmHoleUnderLock) else { return false }
+        return try memory.withLock(tableLock(of: table)) { (_) throws(Memory.Failure) in
+            try !isStill(entry, in: memory)
         }
     }
 
