@@ -1,4 +1,3 @@
-import Synchronization
 import TableMemory
 
 #if canImport(Glibc)
@@ -12,7 +11,9 @@ import TableMemory
 /// A regular file of the system as a backing store, by `pread` and `pwrite`.
 ///
 /// What is written is the system's, which may find out later that it cannot keep it: `synchronize` and `close` say so.
-public final class HostFile: BackingStore {
+public final class HostFile: BackingStore, @unchecked Sendable {
+    // Unchecked: closing is the only change, and for who has no other use of the file then.
+
     /// What is allowed, and what becomes of a file that is not there.
     public enum Mode: Sendable {
         /// The file has to be there; writing and resizing fail, and no shared region lets anybody write to it.
@@ -26,8 +27,7 @@ public final class HostFile: BackingStore {
     public let path: String
     public let isWritable: Bool
     /// What system calls know the file by; -1 when it is closed.
-    private let openDescriptor: Atomic<Int32>
-    var descriptor: Int32 { openDescriptor.load(ordering: .relaxed) }
+    private(set) var descriptor: Int32
 
     /// Opens a regular file.
     public init(path: String, _ mode: Mode = .readWrite) throws(HostFileError) {
@@ -38,8 +38,7 @@ public final class HostFile: BackingStore {
             case .create: O_RDWR | O_CREAT
             }
         // Without O_NONBLOCK, a pipe that nobody reads from would be waited for.
-        let descriptor = open(path, flags | O_CLOEXEC | O_NONBLOCK, 0o666)
-        openDescriptor = Atomic(descriptor)
+        descriptor = open(path, flags | O_CLOEXEC | O_NONBLOCK, 0o666)
         isWritable = mode != .readOnly
         self.path = path
         guard descriptor >= 0 else { throw HostFileError(call: "open", path: path, offset: nil, code: errno) }
@@ -56,9 +55,10 @@ public final class HostFile: BackingStore {
     ///
     /// - Throws: What the system tells of earlier writes only now; the file is closed all the same. It need not tell of what is
     ///   not on the disk yet: see `synchronize`.
-    /// - Precondition: No `CachedFile` is over it, or that one is closed.
+    /// - Precondition: No `CachedFile` is over it, or that one is closed; no other call is made meanwhile.
     public func close() throws(HostFileError) {
-        let closed = openDescriptor.exchange(-1, ordering: .relaxed)
+        let closed = descriptor
+        descriptor = -1
         if closeDescriptor(closed) != 0 { throw HostFileError(call: "close", path: path, offset: nil, code: errno) }
     }
 
