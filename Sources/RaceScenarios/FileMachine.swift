@@ -14,7 +14,7 @@ final class FileMachine {
     let store = MemoryStore([UInt8](repeating: 0, count: 16))
     let file: CachedFile<MemoryStore>
     /// The space with the page, and further ones in which nothing is shown yet.
-    let spaces: [LiveSpace<MiniatureFormat, SoundStructure>]
+    private(set) var spaces: [LiveSpace<MiniatureFormat, SoundStructure>]
 
     /// - Parameter value: What the program has written to the page; it has only read it if `nil`.
     init(
@@ -161,6 +161,13 @@ final class FileMachine {
         do throws(FileError<Abandoned, MemoryStore.Failure>) {
             try file.close(in: tables.memory(processor))
         } catch { throw Self.abandoned(error) }
+    }
+
+    /// Tears the last space down, and gives its words to somebody else.
+    func tearDownLast(on processor: Int) throws {
+        let space = spaces.removeLast()
+        try space.tearDown(in: tables.memory(processor))
+        try tables.memory(processor).endLife(of: space.words.range)
     }
 
     /// Tears the spaces down and closes the file, and looks whether every frame came back.

@@ -203,10 +203,7 @@ final class StressRun<Format: StressFormat> {
 
     private func makeSpace(_ filling: TableFilling, in memory: HostMemory) -> Space<Format> {
         let words = layout.spaceWords()
-        let start = words.root.address.rawValue
-        memory.fill(
-            PhysicalRange(first: PhysicalAddress(start), last: PhysicalAddress(start + SpaceWords.byteCount - 1)),
-            with: 0)
+        memory.fill(words.range, with: 0)
         while true {
             // The failures that are injected hit here as well.
             do throws(SpaceError<Never>) {

@@ -243,12 +243,12 @@ public final class CachedFile<Store: BackingStore>: PageCache, @unchecked Sendab
                 try clean(dirty, memory)
                 isClean = true
             }
-            return (dirty, notedSpaces())
+            return (dirty, try dirty.isEmpty ? [] : noteSpaces(in: memory))
         }
         if dirty.isEmpty { return nil }
         let indices = dirty.map(\.index)
-        if memory.enforces(.protectBeforeCopying) {
-            for space in spaces { try space.protectPages(indices, of: self, in: memory) }
+        try visit(spaces, in: memory) { (space, memory) throws(Memory.Failure) in
+            if memory.enforces(.protectBeforeCopying) { try space.protectPages(indices, of: self, in: memory) }
         }
         if !isClean { try clean(dirty, memory) }
         let failure = try write(dirty, memory)
@@ -291,9 +291,6 @@ public final class CachedFile<Store: BackingStore>: PageCache, @unchecked Sendab
             }
         }
     }
-
-    /// The spaces that show the file, in memory of its own: the array is changed in place while this one is read.
-    private func notedSpaces() -> [any FileSpace] { spaces.map { $0 } }
 
     /// The dirty pages in the order of the file.
     private func dirtyPages<Memory: SharedMemory>(_ memory: Memory) throws(Memory.Failure) -> [CachedPage] {
@@ -345,13 +342,14 @@ public final class CachedFile<Store: BackingStore>: PageCache, @unchecked Sendab
                 if memory.enforces(.zeroBehindEnd) { try clearRest(behind: min(oldCount, newCount), memory) }
                 byteCount = newCount
             }
-            return (oldCount, notedSpaces())
+            let isShorter = failure == nil && newCount < oldCount
+            return (oldCount, try isShorter ? noteSpaces(in: memory) : [])
         }
         if let failure { return failure }
         guard newCount < oldCount else { return nil }
         let firstGone = pageCount(newCount)
-        if memory.enforces(.unmapBeforeTruncating) {
-            for space in spaces { try space.unmapPages(from: firstGone, of: self, in: memory) }
+        try visit(spaces, in: memory) { (space, memory) throws(Memory.Failure) in
+            if memory.enforces(.unmapBeforeTruncating) { try space.unmapPages(from: firstGone, of: self, in: memory) }
         }
         try memory.withLock(words.lock) { (_) throws(Memory.Failure) in try giveUpPages(from: firstGone, memory) }
         return nil

@@ -31,9 +31,12 @@ extension PageCache {
     private func takeWrites<Memory: SharedMemory>(
         _ taken: TakenWrites, _ pages: ClosedRange<UInt64>, _ written: inout PageBitmap, in memory: borrowing Memory
     ) throws(Memory.Failure) -> Int {
-        let spaces = try memory.withLock(words.lock) { (_) throws(Memory.Failure) in self.spaces }
+        let memory = copy memory
+        let spaces = try memory.withLock(words.lock) { (_) throws(Memory.Failure) in try noteSpaces(in: memory) }
         var count = 0
-        for space in spaces { count += try space.takeWrites(taken, pages, of: self, &written, in: memory) }
+        try visit(spaces, in: memory) { (space, memory) throws(Memory.Failure) in
+            count += try space.takeWrites(taken, pages, of: self, &written, in: memory)
+        }
         return count
     }
 }

@@ -4,9 +4,13 @@ import TableMemory
 // The pages of a file in frames, for all spaces that show them.
 //
 // Lock order: change lock of the file, space, growth, table, fragments, lock of the file, frames. A fault has its space's lock
-// for reading when it asks for a page, so whoever has the file's lock waits for no space: writeback and truncation note the
-// spaces under the file's lock, release it, and then take the spaces' locks one by one. The change lock, which is first of all,
-// keeps writeback, truncation and closing apart; no fault takes it.
+// for reading when it asks for a page, so whoever has the file's lock waits for no space: writeback, truncation and who looks
+// what was written note the spaces under the file's lock, release it, and then visit them: they take the spaces' locks one by one.
+// The change lock, which is first of all, keeps writeback, truncation and closing apart; no fault takes it.
+//
+// A space that was noted may leave the file, and be torn down, before it is visited. Its regions say then that there is nothing to
+// do, but its lock is needed to look at them. So a visit is counted in the words of the space when the space is noted, and who tears
+// the space down waits for those that are not over, when nobody can note it any more.      [waitForVisits]
 //
 // References: the cache has one for each page, each mapping one more. A page is looked up and its mapping counted with the
 // file's lock held, so the cache's reference is still there.
@@ -128,6 +132,37 @@ public class PageCache: @unchecked Sendable {
     }
 }
 
+extension SafetyRule {
+    @inlinable
+    public static var waitForVisits: SafetyRule {
+        SafetyRule(
+            name: "waitForVisits",
+            demand: "The words of a space are its own until all are done with it who came from a file.",
+            history: "What a reverse map has led to was freed before it was locked (Linux, anon_vma, many times).")
+    }
+}
+
+extension PageCache {
+    /// With the file's lock held: the spaces that show the file, each to be visited.
+    ///
+    /// In memory of its own: the array is changed in place while this one is read.
+    func noteSpaces<Memory: SharedMemory>(in memory: borrowing Memory) throws(Memory.Failure) -> [any FileSpace] {
+        for space in spaces { _ = try memory.add(1, to: space.words.visits, .relaxed) }
+        return spaces.map { $0 }
+    }
+
+    /// Without the file's lock: calls `body` with spaces that were noted, none of which is used afterwards.
+    func visit<Memory: SharedMemory>(
+        _ noted: [any FileSpace], in memory: borrowing Memory,
+        _ body: (any FileSpace, borrowing Memory) throws(Memory.Failure) -> Void
+    ) throws(Memory.Failure) {
+        for space in noted {
+            try body(space, memory)
+            _ = try memory.add(0 &- 1, to: space.words.visits, .release)
+        }
+    }
+}
+
 extension PageCache: Hashable {
     /// Files are told apart by which they are, not by what is in them.
     public static func == (left: PageCache, right: PageCache) -> Bool { left === right }
@@ -145,6 +180,7 @@ enum PageOfFile {
 
 /// A space as a file knows it: where its pages can be mapped.
 protocol FileSpace: AnyObject, Sendable {
+    var words: SpaceWords { get }
     /// Takes the right to write from all entries of shared regions that map certain pages of a file.
     func protectPages<Memory: SharedMemory>(
         _ indices: [UInt64], of file: PageCache, in memory: borrowing Memory

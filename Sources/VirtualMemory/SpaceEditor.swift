@@ -220,11 +220,13 @@ extension LiveSpace {
         try editOnce(in: memory) { (editor) throws(Memory.Failure) in try editor.add(region) }
     }
 
-    /// Unmaps everything and gives the root back. The space is not to be used afterwards.
+    /// Unmaps everything and gives the root back. The space is not to be used afterwards; its words can be.
     ///
-    /// - Precondition: No other thread uses the space.
+    /// - Precondition: No other thread uses the space, but for what is done with files that it shows.
     @inlinable
     public func tearDown<Memory: SharedMemory>(in memory: borrowing Memory) throws(Memory.Failure) {
         try edit(in: memory) { (editor) throws(Memory.Failure) in try editor.unlinkRoot() }
+        // It is in no file's reverse map any more, so no more visits begin.
+        if memory.enforces(.waitForVisits) { _ = try memory.wait(for: words.visits) { $0 == 0 } }
     }
 }

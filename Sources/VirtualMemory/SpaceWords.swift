@@ -15,6 +15,7 @@ import TableMemory
 // | 120    | flush lock     | whoever writes into the flush log                                                    |
 // | 128    | flushes begun  | whoever has translations flushed with the space's lock held for reading only         |
 // | 136    | flush log      | how many flushes there were, then the ranges of the last ones: see `FlushLog`        |
+// | 320    | visits         | whoever goes from a file to the space, with the file's lock held to begin with       |
 
 /// Where the words of one space are.
 public struct SpaceWords: Hashable, Sendable {
@@ -29,7 +30,12 @@ public struct SpaceWords: Hashable, Sendable {
     }
 
     @inlinable
-    public static var byteCount: UInt64 { 320 }
+    public static var byteCount: UInt64 { 384 }
+
+    /// All words of the space.
+    public var range: PhysicalRange {
+        PhysicalRange(first: address, last: PhysicalAddress(address.rawValue + (Self.byteCount - 1)))
+    }
 
     @inlinable
     func place(_ offset: UInt64) -> PhysicalAddress { PhysicalAddress(address.rawValue &+ offset) }
@@ -61,4 +67,7 @@ public struct SpaceWords: Hashable, Sendable {
     /// How many flushes have begun and not ended.
     @inlinable
     public var flushesBegun: Word<UInt64> { Word(place(128)) }
+    /// How many have noted the space as one that shows a file, and are not done with it.
+    @inlinable
+    public var visits: Word<UInt64> { Word(place(320)) }
 }

@@ -113,16 +113,24 @@ struct LongTermPinTests {
         let machine = try machine(row)
         let (space, memory) = (machine.spaces[0], machine.memory)
         _ = machine.touch(address, for: row.access, in: space)
-        if row.shown == .truncatedFile {
-            let frame = try #require(machine.file.pages[0])
-            memory.store(0, to: machine.references.map.descriptor(of: frame).mapping, .relaxed)
-        }
+        let kept = row.shown == .truncatedFile ? try truncate(row, machine) : []
         let pin = memory.withInterruptsBlocked { section in
             space.pinFast(address, for: row.access, longTerm: row.longTerm, in: section)
         }
         #expect((pin == nil ? "retreat" : "pin") == row.fast)
-        if let pin { space.unpin(pin, in: memory) }
+        for pin in kept + [pin].compactMap({ $0 }) { space.unpin(pin, in: memory) }
         #expect(try machine.lostFrames() == 0)
+    }
+
+    /// Truncates the file, with the page pinned so that it stays, and maps it again as it was: what a fast pin goes by that has
+    /// loaded the entry before.
+    private func truncate(_ row: Row, _ machine: HostMachine<MemoryStore>) throws -> [Pin] {
+        let space = machine.spaces[0]
+        let kept = try machine.pin(page, for: row.access, longTerm: false, in: space).get()
+        try machine.file.resize(to: 0, in: machine.memory)
+        let attributes = space.format.attributes(row.access == .write ? [.read, .write] : [.read])
+        try space.map(page, to: try #require(kept.first).range.first, attributes, in: machine.memory)
+        return kept
     }
 
     @Test("are otherwise for the region to decide", arguments: expected.split(separator: "\n"))
