@@ -13,8 +13,15 @@ private enum Shown: String, CaseIterable {
     /// A file that may not be written: a shared region of it lets nobody write.
     case readOnlyFile = "read-only file"
     case file
+    /// A page that was written before it is pinned for reading: its entry is writable.
+    case writtenFile = "written file"
     /// To a fast pin, a page that was truncated after its entry was loaded; to a slow one, a file that ends before the page.
     case truncatedFile = "truncated file"
+    /// A page that was written before it was truncated.
+    case writtenAndTruncated = "both"
+
+    var isTruncated: Bool { self == .truncatedFile || self == .writtenAndTruncated }
+    var isWritten: Bool { self == .writtenFile || self == .writtenAndTruncated }
 }
 
 /// Every cell of the table in Documentation/Protocols.md, "Pins of file pages". The fast column is a pin without a lock of a page
@@ -48,6 +55,10 @@ private let expected = """
     | file           | private | read  | long  | retreat | pin a copy          |
     | file           | private | write | short | pin     | pin a copy          |
     | file           | private | write | long  | pin     | pin a copy          |
+    | written file   | shared  | read  | short | pin     | pin                 |
+    | written file   | shared  | read  | long  | pin     | pin                 |
+    | written file   | private | read  | short | pin     | pin a copy          |
+    | written file   | private | read  | long  | pin     | pin a copy          |
     | truncated file | shared  | read  | short | pin     | beyondEnd           |
     | truncated file | shared  | read  | long  | retreat | beyondEnd           |
     | truncated file | shared  | write | short | pin     | beyondEnd           |
@@ -56,6 +67,10 @@ private let expected = """
     | truncated file | private | read  | long  | retreat | beyondEnd           |
     | truncated file | private | write | short | pin     | beyondEnd           |
     | truncated file | private | write | long  | pin     | beyondEnd           |
+    | both           | shared  | read  | short | pin     | beyondEnd           |
+    | both           | shared  | read  | long  | retreat | beyondEnd           |
+    | both           | private | read  | short | pin     | beyondEnd           |
+    | both           | private | read  | long  | pin     | beyondEnd           |
     """
 
 /// One row of the table.
@@ -104,8 +119,8 @@ struct LongTermPinTests {
         let row = try #require(Row(line))
         let machine = try machine(row)
         let (space, memory) = (machine.spaces[0], machine.memory)
-        _ = machine.touch(address, for: row.access, in: space)
-        if row.shown == .truncatedFile {
+        _ = machine.touch(address, for: row.shown.isWritten ? .write : row.access, in: space)
+        if row.shown.isTruncated {
             let frame = try #require(machine.file.pages[0])
             memory.store(0, to: machine.references.map.descriptor(of: frame).mapping, .relaxed)
         }
@@ -122,7 +137,8 @@ struct LongTermPinTests {
         let row = try #require(Row(line))
         let machine = try machine(row)
         let (space, memory) = (machine.spaces[0], machine.memory)
-        if row.shown == .truncatedFile { try machine.file.resize(to: 0, in: memory) }
+        if row.shown.isWritten { _ = machine.touch(address, for: .write, in: space) }
+        if row.shown.isTruncated { try machine.file.resize(to: 0, in: memory) }
         switch machine.pin(page, for: row.access, longTerm: row.longTerm, in: space) {
         case .success(let pins):
             let head = try #require(pins.first).head
@@ -144,7 +160,8 @@ struct LongTermPinTests {
         #expect(text.contains(expected))
         let rows = expected.split(separator: "\n").compactMap(Row.init)
         // Four that are shown shared or private, and anonymous memory, which is private: shared, it is shared memory.
-        let count = (4 * 2 + 1) * 4
+        // What was written before is pinned for reading: for writing there is nothing new.
+        let count = (4 * 2 + 1) * 4 + 2 * 2 * 2
         #expect(Set(rows.map(\.testDescription)).count == count)
         #expect(rows.count == count)
     }
