@@ -25,7 +25,8 @@ import TableMemory
 //            1. With the file's lock held: resize the store, change the size, note the spaces. Faults refuse what is beyond.
 //            2. In each space, with its lock held for writing, unmap what is beyond: a fault that has seen the old size is over
 //               then.                                                                      [unmapBeforeTruncating]
-//            3. With the file's lock held: take what is beyond out of the cache, clear its mapping words, drop its references.
+//            3. With the file's lock held: take what is beyond out of the cache, clear its mapping words, and drop its
+//               references then: whoever has such a page pinned sees that it is nobody's.  [clearMappingBeforeRelease]
 //               Zero the rest of a page that the file has in part; bytes there may be written through mappings, and are zeroed
 //               again when the file grows over them.
 
@@ -67,6 +68,14 @@ extension SafetyRule {
             demand: "No entry maps a page that its file gives up.",
             history:
                 "A page behind the end of a file stayed mapped, and what was written there was lost (Linux 2.6.20).")
+    }
+
+    public static var clearMappingBeforeRelease: SafetyRule {
+        SafetyRule(
+            name: "clearMappingBeforeRelease",
+            demand: "A page that its file gives up is nobody's before the file's reference goes.",
+            history:
+                "Who has a page pinned can tell by nothing else that it was truncated (Linux, delete_from_page_cache).")
     }
 }
 
@@ -292,7 +301,7 @@ public final class CachedFile<Store: BackingStore>: PageCache, @unchecked Sendab
     ) throws(Memory.Failure) {
         for index in pages.keys.filter({ $0 >= index }).sorted() {
             guard let frame = pages.removeValue(forKey: index) else { continue }
-            try memory.store(0, to: owner(of: frame), .release)
+            if memory.enforces(.clearMappingBeforeRelease) { try memory.store(0, to: owner(of: frame), .release) }
             try references.drop(on: frame, in: memory)
         }
     }
