@@ -191,7 +191,7 @@ public final class CachedFile<Store: BackingStore>: PageCache, @unchecked Sendab
         let (dirty, spaces) = try memory.withLock(words.lock) { (_) throws(Memory.Failure) in
             let dirty = try dirtyPages(memory)
             if memory.enforces(.keepPageDuringWriteback) {
-                for page in dirty { _ = try references.take(on: page.frame, in: memory) }
+                for page in dirty { try references.addReference(to: page.frame, in: memory) }
             }
             if memory.enforces(.cleanBeforeProtecting) {
                 try clean(dirty, memory)

@@ -16,7 +16,7 @@ final class HostMachine<Store: BackingStore>: @unchecked Sendable {
     private let frameCount: UInt32
 
     init(_ store: Store, _ kind: PageCache.Kind = .file, frames: UInt32 = 200) throws {
-        processors = HostProcessors(arena: try HostArena(byteCount: 2 << 20))
+        processors = HostProcessors(arena: try HostArena(byteCount: max(2 << 20, (Int(frames) + 200) << 12)))
         let memory = processors.attach()
         self.memory = memory
         frameCount = frames
