@@ -49,11 +49,13 @@ public struct ExploredMemory: SharedMemory {
         try machine.step(.readModifyWrite, word, "add") { $0 &+ delta }
     }
 
-    public func addUnlessZero<Value: WordValue>(
+    public func addIfPositive<Value: WordValue>(
         _ delta: Value, to word: Word<Value>, _ ordering: UpdateOrdering
     ) throws(Abandoned) -> Value? {
-        let original = try machine.step(.readModifyWrite, word, "add unless zero") { $0 == 0 ? nil : $0 &+ delta }
-        return original == 0 ? nil : original
+        let original = try machine.step(.readModifyWrite, word, "add if positive") {
+            $0.isPositive ? $0 &+ delta : nil
+        }
+        return original.isPositive ? original : nil
     }
 
     public func update<Value: WordValue>(

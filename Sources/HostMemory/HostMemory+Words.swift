@@ -124,15 +124,15 @@ extension HostMemory {
 
     @inlinable
     @inline(__always)
-    public func addUnlessZero<Value: WordValue>(
+    public func addIfPositive<Value: WordValue>(
         _ delta: Value, to word: Word<Value>, _ ordering: UpdateOrdering
     ) -> Value? {
         if MemoryLayout<Value>.size == 8 {
-            let seen = host_add_unless_zero64(
+            let seen = host_add_if_positive64(
                 pointer64(word.address), UInt64(truncatingIfNeeded: delta), ordering.onHost)
             return seen == 0 ? nil : Value(truncatingIfNeeded: seen)
         } else {
-            let seen = host_add_unless_zero32(
+            let seen = host_add_if_positive32(
                 pointer32(word.address), UInt32(truncatingIfNeeded: delta), ordering.onHost)
             return seen == 0 ? nil : Value(truncatingIfNeeded: seen)
         }

@@ -19,7 +19,8 @@ final class FileMachine {
     /// - Parameter value: What the program has written to the page; it has only read it if `nil`.
     init(
         _ execution: Execution, _ variation: Variation, _ sharing: FileSharing, written value: UInt64? = nil,
-        isMapped: Bool = true, frames: UInt32 = 8, processors: Int = 2, spaces spaceCount: Int = 1
+        kind: PageCache.Kind = .file, isMapped: Bool = true, frames: UInt32 = 8, processors: Int = 2,
+        spaces spaceCount: Int = 1
     ) throws {
         tables = try SpaceMachine(
             execution, variation, processors: processors, frames: frames, format: MiniatureFormat(log2FrameBytes: 4),
@@ -33,7 +34,7 @@ final class FileMachine {
                     in: tables.memory(0))
             }
         do throws(FileError<Abandoned, MemoryStore.Failure>) {
-            file = try .open(store, words: tables.layout.fileWords(), tables.references, in: tables.memory(0))
+            file = try .open(store, kind, words: tables.layout.fileWords(), tables.references, in: tables.memory(0))
         } catch { throw Self.abandoned(error) }
         try tables.addRegion(0, 0, .file(FileView(file, sharing)))
         if let value { try write(value, on: 0) } else if isMapped { _ = try tables.fault(0, on: 0) }

@@ -76,6 +76,26 @@ extension Scenario {
             execution.atEnd { try machine.requireAllFree() }
         },
         Scenario(
+            "long-term-pin-kept-over-truncation",
+            "Can who has a page of shared memory pinned for long see that it was truncated, and is nobody's?",
+            rules: [.clearMappingBeforeRelease]
+        ) { execution, variation in
+            let machine = try FileMachine(execution, variation, .shared, written: 1, kind: .sharedMemory)
+            var kept: Pin?
+            execution.spawn(named: "device") { kept = try machine.pinFast(for: .write, longTerm: true, on: 1) }
+            execution.spawn(named: "truncation") { try machine.resize(to: 0, on: 0) }
+            execution.atEnd {
+                if let pin = kept {
+                    let word = machine.tables.layout.map.descriptor(of: pin.head).mapping
+                    let owner = FrameOwner(rawValue: try machine.tables.memory(0).load(word, .relaxed))
+                    try machine.tables.require(
+                        owner.kind == .none, "the page was truncated, and says that it is file \(owner.number)'s")
+                    try machine.unpin(pin, on: 0)
+                }
+                try machine.requireAllFree()
+            }
+        },
+        Scenario(
             "fault-against-truncation",
             "Is a page still mapped that its file has given up, if it is faulted in while the file is truncated?",
             rules: [.unmapBeforeTruncating]

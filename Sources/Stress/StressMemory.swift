@@ -46,9 +46,9 @@ extension LiftingMemory {
     func add<Value: WordValue>(_ delta: Value, to word: Word<Value>, _ ordering: UpdateOrdering) -> Value {
         memory.add(delta, to: word, ordering)
     }
-    func addUnlessZero<Value: WordValue>(
+    func addIfPositive<Value: WordValue>(
         _ delta: Value, to word: Word<Value>, _ ordering: UpdateOrdering
-    ) -> Value? { memory.addUnlessZero(delta, to: word, ordering) }
+    ) -> Value? { memory.addIfPositive(delta, to: word, ordering) }
     func update<Value: WordValue>(
         _ word: Word<Value>, clearing mask: Value, setting bits: Value, _ ordering: UpdateOrdering
     ) -> Value { memory.update(word, clearing: mask, setting: bits, ordering) }

@@ -27,9 +27,10 @@ public protocol SharedMemory: TableMemory {
     func add<Value: WordValue>(
         _ delta: Value, to word: Word<Value>, _ ordering: UpdateOrdering
     ) throws(Failure) -> Value
-    /// Adds unless the word is zero. A count of zero says that its object is being freed, and nobody may revive it.
-    /// - Returns: What was there; `nil` if it was zero, and then nothing is ordered or changed.
-    func addUnlessZero<Value: WordValue>(
+    /// Adds if the word is positive as a signed number. A count of zero says that its object is being freed, and nobody may
+    /// revive it; one with the highest bit set says that there are so many that the next may be one too many.
+    /// - Returns: What was there; `nil` if it was not positive, and then nothing is ordered or changed.
+    func addIfPositive<Value: WordValue>(
         _ delta: Value, to word: Word<Value>, _ ordering: UpdateOrdering
     ) throws(Failure) -> Value?
     /// Clears the bits of `mask` and then sets those of `bits`; returns what was there.

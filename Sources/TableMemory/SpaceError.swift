@@ -22,7 +22,7 @@ extension SpaceError {
 
 /// Why a live address space refuses an operation.
 public enum Refusal: Error, Hashable, Sendable {
-    /// There is no frame left, or failure was injected.
+    /// There is no frame left, or a frame has too many references to be mapped once more, or failure was injected.
     case outOfMemory
     /// The range is not of whole pages, its memory is not as aligned, or the format cannot translate it.
     case invalidRange(VirtualRange)
@@ -34,7 +34,7 @@ public enum Refusal: Error, Hashable, Sendable {
     case accessDenied(VirtualAddress)
     /// A shared region was to let somebody write to a file there, and what is behind the file cannot be written.
     case notWritable(VirtualAddress)
-    /// The page is no frame that can be referenced: device memory.
+    /// The page is no frame that can be referenced: device memory, or a frame with too many references already.
     case notPinnable(VirtualAddress)
     /// The page is not mapped as its neighbours are, or somebody else refers to it: no large leaf can take their place.
     case notCollapsible(VirtualAddress)

@@ -3,6 +3,12 @@ import PageTables
 /// What fits into one shared word.
 public protocol WordValue: FixedWidthInteger, UnsignedInteger, Sendable {}
 
+extension WordValue {
+    /// Whether the word is positive as a signed number: neither zero nor with its highest bit set.
+    @inlinable
+    public var isPositive: Bool { self != 0 && leadingZeroBitCount != 0 }
+}
+
 extension UInt32: WordValue {}
 extension UInt64: WordValue {}
 

@@ -27,7 +27,8 @@ import TableMemory
 //            1. With the file's lock held: resize the store, change the size, note the spaces. Faults refuse what is beyond.
 //            2. In each space, with its lock held for writing, unmap what is beyond, also for those who keep translations: a
 //               fault that has seen the old size is over then.        [unmapBeforeTruncating, invalidateBeforeTruncating]
-//            3. With the file's lock held: take what is beyond out of the cache, clear its mapping words, drop its references.
+//            3. With the file's lock held: take what is beyond out of the cache, clear its mapping words, and drop its
+//               references then: whoever has such a page pinned sees that it is nobody's.  [clearMappingBeforeRelease]
 //
 // In step 1 the rest of a page that the file has in part is zeroed. It may be written through mappings afterwards, and is zeroed
 // again when the file grows over it.                                                              [zeroBehindEnd]
@@ -95,6 +96,14 @@ extension SafetyRule {
             name: "invalidateBeforeTruncating",
             demand: "Who keeps a translation to a page has lost it before the page's file gives the page up.",
             history: "A page that its file gave up was freed, and written to by what a processor kept of its entry.")
+    }
+
+    public static var clearMappingBeforeRelease: SafetyRule {
+        SafetyRule(
+            name: "clearMappingBeforeRelease",
+            demand: "A page that its file gives up is nobody's before the file's reference goes.",
+            history:
+                "Who has a page pinned can tell by nothing else that it was truncated (Linux, delete_from_page_cache).")
     }
 }
 
@@ -237,7 +246,7 @@ public final class CachedFile<Store: BackingStore>: PageCache, @unchecked Sendab
         let (dirty, spaces) = try memory.withLock(words.lock) { (_) throws(Memory.Failure) in
             let dirty = try dirtyPages(memory)
             if memory.enforces(.keepPageDuringWriteback) {
-                for page in dirty { _ = try references.take(on: page.frame, in: memory) }
+                for page in dirty { try references.addReference(to: page.frame, in: memory) }
             }
             if memory.enforces(.cleanBeforeProtecting) {
                 try clean(dirty, memory)
@@ -373,7 +382,7 @@ public final class CachedFile<Store: BackingStore>: PageCache, @unchecked Sendab
         readFailures.forget(from: index)
         for index in pages.keys.filter({ $0 >= index }).sorted() {
             guard let frame = pages.removeValue(forKey: index) else { continue }
-            try memory.store(0, to: owner(of: frame), .release)
+            if memory.enforces(.clearMappingBeforeRelease) { try memory.store(0, to: owner(of: frame), .release) }
             try references.drop(on: frame, in: memory)
         }
     }

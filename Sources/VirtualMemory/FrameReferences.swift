@@ -7,6 +7,7 @@ import TableMemory
 //   1. load the block word of the frame: it leads to the head, whose counts are the block's;
 //   2. add to the head's references unless they are zero: zero says that the block is being freed, and a frame that is
 //      being freed is not revived;                                                              [pinOnlyLiveFrame]
+//      nor if there are 2^31 already, before they run over and a frame is freed that somebody has pinned;
 //   3. load the block word again: if the block was split or freed and allocated anew in between, the reference is on the
 //      wrong head: drop it and start again.                                                     [recheckHeadAfterPin]
 // The update of step 2 is a full barrier: whoever took the reference and then looks at an entry again cannot see the entry
@@ -14,6 +15,9 @@ import TableMemory
 //
 // Dropping: subtract; whoever brings the references to zero owns the block and frees it. That may be a walker that took its
 // reference in vain, when the owner let go in between (the scenario `block-reused-while-pinned` found that leak).
+//
+// Whoever maps a block has a reference to it, and so adds without a condition and looks afterwards: more than 2^31 are given
+// back. What is left up to 2^32 is for those who add at the same time, and for those who are never refused.
 //
 // Pinning: a pin is a reference that says "somebody reads or writes through a physical address for long". Of a single frame
 // pins are counted in the references, `bias` for each, so that one word tells both and one update takes both; a large
@@ -54,9 +58,13 @@ public struct FrameReferences: Sendable {
     @inlinable
     public static var bias: UInt32 { 1024 }
 
+    /// A block with as many references gets no more: no number that one call adds is as large.
+    @inlinable
+    public static var most: UInt32 { 1 << 31 }
+
     /// Takes `count` references on the block of a frame.
     ///
-    /// - Returns: The head that the references are on; `nil` if the block is free or being freed.
+    /// - Returns: The head that the references are on; `nil` if the block is free or being freed, or has `most` already.
     /// - Complexity: One update, unless blocks are split meanwhile.
     @inlinable
     public func take<Memory: SharedMemory>(
@@ -91,7 +99,7 @@ public struct FrameReferences: Sendable {
     @usableFromInline
     enum Attempt {
         case taken
-        /// The frame is free or being freed.
+        /// The frame is free or being freed, or has too many references.
         case refused
         /// Nothing was taken: the references are the head's.
         case isLarge
@@ -150,13 +158,13 @@ public struct FrameReferences: Sendable {
         return isStill
     }
 
-    /// - Returns: False if the references were zero, and then they still are.
+    /// - Returns: False if the references were zero, or `most` and above, and then they still are.
     @inlinable
     static func raise<Memory: SharedMemory>(
         _ references: Word<UInt32>, by count: UInt32, in memory: borrowing Memory
     ) throws(Memory.Failure) -> Bool {
         if memory.enforces(.pinOnlyLiveFrame) {
-            return try memory.addUnlessZero(count, to: references, .full) != nil
+            return try memory.addIfPositive(count, to: references, .full) != nil
         }
         _ = try memory.add(count, to: references, .full)
         return true
@@ -164,14 +172,27 @@ public struct FrameReferences: Sendable {
 
     /// Counts `pages` more mappings of the block of a frame, each with a reference.
     ///
+    /// - Returns: False if the block has `most` references already; nothing is counted then.
     /// - Precondition: The caller has a reference, which keeps the block.
     @inlinable
     public func addMappings<Memory: SharedMemory>(
         _ pages: UInt32, of frame: Frame, in memory: borrowing Memory
-    ) throws(Memory.Failure) {
+    ) throws(Memory.Failure) -> Bool {
         let counts = map.descriptor(of: try head(of: frame, in: memory))
-        _ = try memory.add(pages, to: counts.references, .relaxed)
+        let before = try memory.add(pages, to: counts.references, .relaxed)
+        if _slowPath(before >= Self.most) {
+            _ = try memory.add(0 &- pages, to: counts.references, .relaxed)
+            return false
+        }
         _ = try memory.add(pages, to: counts.mapCount, .relaxed)
+        return true
+    }
+
+    /// Takes one more reference on a block, which is not refused.
+    ///
+    /// - Precondition: The caller knows of a reference that stays until this returns, and does not take many.
+    func addReference<Memory: SharedMemory>(to head: Frame, in memory: borrowing Memory) throws(Memory.Failure) {
+        _ = try memory.add(1, to: map.descriptor(of: head).references, .relaxed)
     }
 
     /// Gives up mappings and their references, and frees the block if those were the last.

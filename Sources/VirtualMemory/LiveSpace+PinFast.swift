@@ -15,8 +15,8 @@ import TableMemory
 //   6. Load the leaf again: if it has changed, the page may have been unmapped before the pins were there, and whoever
 //      unmapped it has not waited.                                                 [recheckEntryAfterPin]
 //   7. For a pin that is kept for long, look whose the page is, with one load of its mapping word (`FrameOwner`):
-//      - for writing: nobody's, then the file was truncated since, and the slow path decides;    [retreatWhenMappingGone]
-//        a file's that has to know when it is written: not here       [checkFileMappingBeforeLongTermPin]
+//      - nobody's: then the file was truncated since, and the slow path decides;                 [retreatWhenMappingGone]
+//      - for writing: a file's that has to know when it is written: not here          [checkFileMappingBeforeLongTermPin]
 //      - for reading, where the entry lets nobody write: anything but anonymous may be the page of a private region, which
 //        the first write replaces by a copy that the pin would not see          [unshareBeforeLongTermPin]
 //   8. On any difference give the pins back and leave the rest to the slow path.
@@ -54,7 +54,7 @@ extension SafetyRule {
     public static var retreatWhenMappingGone: SafetyRule {
         SafetyRule(
             name: "retreatWhenMappingGone",
-            demand: "A page whose file has let it go is not pinned for long for writing without a lock.",
+            demand: "A page whose file has let it go is not pinned for long without a lock.",
             history:
                 "What is truncated between the look at the entry and the pin can be any file's (Linux 6.5, review).")
     }
@@ -348,7 +348,7 @@ extension LiveSpace {
         _ head: Frame, _ access: PageAccess, _ isWritable: Bool, in memory: borrowing Memory
     ) throws(Memory.Failure) -> Bool {
         switch (access, try references.owner(of: head, in: memory).kind) {
-        case (.write, .none): if memory.enforces(.retreatWhenMappingGone) { return false }
+        case (_, .none): if memory.enforces(.retreatWhenMappingGone) { return false }
         case (.write, .file): if memory.enforces(.checkFileMappingBeforeLongTermPin) { return false }
         case (.write, _), (.read, .anonymous): break
         case (.read, _): if !isWritable, memory.enforces(.unshareBeforeLongTermPin) { return false }

@@ -108,7 +108,7 @@ public class PageCache: @unchecked Sendable {
                 pages[index] = frame
                 found = frame
             }
-            try references.addMappings(1, of: found, in: memory)
+            guard try references.addMappings(1, of: found, in: memory) else { return .outOfMemory }
             return .frame(found)
         }
     }

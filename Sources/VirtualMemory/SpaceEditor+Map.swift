@@ -157,7 +157,7 @@ extension SpaceEditor where Memory: SharedMemory {
                 let block = try memory.load(space.map.descriptor(of: frame).block, .relaxed)
                 let order = format.shift(level) &- UInt64(format.log2FrameBytes)
                 guard UInt64(FrameBlock(rawValue: block).order.rawValue) >= order else { return nil }
-                try space.references.addMappings(1 &<< UInt32(order), of: frame, in: memory)
+                guard try space.references.addMappings(1 &<< UInt32(order), of: frame, in: memory) else { return nil }
             }
         }
         return Entry(bits | format.addressBits(physical, at: level))
@@ -178,8 +178,10 @@ extension SpaceEditor where Memory: SharedMemory {
                 return MapJob.Stop(address: VirtualAddress(address), isOutOfMemory: false)
             }
             let page = PhysicalAddress(address &+ job.delta)
-            if job.countsFrames, let frame = space.map.frame(of: page) {
-                try space.references.addMappings(1, of: frame, in: memory)
+            if job.countsFrames, let frame = space.map.frame(of: page),
+                try !space.references.addMappings(1, of: frame, in: memory)
+            {
+                return MapJob.Stop(address: VirtualAddress(address), isOutOfMemory: true)
             }
             let leaf = Entry(bits | format.addressBits(page, at: .leafTable))
             try memory.store(leaf, format, at: PhysicalAddress(place), .release)

@@ -41,8 +41,8 @@ struct WordTests {
                     #expect(memory.add(value, to: word, ordering) == old, note)
                     model[index] = old &+ value
                 case 5:
-                    #expect(memory.addUnlessZero(value, to: word, ordering) == (old == 0 ? nil : old), note)
-                    if old != 0 { model[index] = old &+ value }
+                    #expect(memory.addIfPositive(value, to: word, ordering) == (old.isPositive ? old : nil), note)
+                    if old.isPositive { model[index] = old &+ value }
                 case 6:
                     let mask = Value.random(in: 0...(.max), using: &numbers)
                     #expect(memory.update(word, clearing: mask, setting: value, ordering) == old, note)
@@ -104,12 +104,12 @@ struct WordTests {
         processors.run(threads: threads) { _, memory in
             for object in 0..<objects {
                 let (count, frees) = (word64(object * 16), word64(object * 16 + 8))
-                if memory.addUnlessZero(1, to: count, .full) != nil {
+                if memory.addIfPositive(1, to: count, .full) != nil {
                     #expect(memory.load(frees, .relaxed) == 0, "a reference to an object that was freed")
                     if memory.add(0 &- 1, to: count, .full) == 1 { _ = memory.add(1, to: frees, .relaxed) }
                 }
                 if memory.add(0 &- 1, to: count, .full) == 1 { _ = memory.add(1, to: frees, .relaxed) }
-                if let seen = memory.addUnlessZero(1, to: count, .acquire) {
+                if let seen = memory.addIfPositive(1, to: count, .acquire) {
                     #expect(seen > 0)
                     if memory.add(0 &- 1, to: count, .full) == 1 { _ = memory.add(1, to: frees, .relaxed) }
                 }

@@ -85,7 +85,7 @@ struct CounterexampleTests {
         #expect(!pinned.isEmpty)
         for step in pinned {
             #expect(found.threads[step.thread] == "walker")
-            #expect(step.label.hasPrefix("add unless zero 0x"))
+            #expect(step.label.hasPrefix("add if positive 0x"))
         }
     }
 

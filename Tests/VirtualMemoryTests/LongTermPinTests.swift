@@ -14,8 +14,15 @@ private enum Shown: String, CaseIterable {
     /// A file whose store cannot be written: a shared region of it lets nobody write.
     case readOnlyFile = "read-only file"
     case file
+    /// A page that was written before it is pinned for reading: its entry is writable.
+    case writtenFile = "written file"
     /// To a fast pin, a page that was truncated after its entry was loaded; to a slow one, a file that ends before the page.
     case truncatedFile = "truncated file"
+    /// A page that was written before it was truncated.
+    case writtenAndTruncated = "both"
+
+    var isTruncated: Bool { self == .truncatedFile || self == .writtenAndTruncated }
+    var isWritten: Bool { self == .writtenFile || self == .writtenAndTruncated }
 }
 
 /// Every cell of the table in Documentation/Protocols.md, "Pins of file pages". The fast column is a pin without a lock of a page
@@ -53,6 +60,10 @@ private let expected = """
     | file           | private | read  | long  | retreat | pin a copy          |
     | file           | private | write | short | pin     | pin a copy          |
     | file           | private | write | long  | pin     | pin a copy          |
+    | written file   | shared  | read  | short | pin     | pin                 |
+    | written file   | shared  | read  | long  | pin     | pin                 |
+    | written file   | private | read  | short | pin     | pin a copy          |
+    | written file   | private | read  | long  | pin     | pin a copy          |
     | truncated file | shared  | read  | short | pin     | beyondEnd           |
     | truncated file | shared  | read  | long  | retreat | beyondEnd           |
     | truncated file | shared  | write | short | pin     | beyondEnd           |
@@ -61,6 +72,10 @@ private let expected = """
     | truncated file | private | read  | long  | retreat | beyondEnd           |
     | truncated file | private | write | short | pin     | beyondEnd           |
     | truncated file | private | write | long  | pin     | beyondEnd           |
+    | both           | shared  | read  | short | pin     | beyondEnd           |
+    | both           | shared  | read  | long  | retreat | beyondEnd           |
+    | both           | private | read  | short | pin     | beyondEnd           |
+    | both           | private | read  | long  | pin     | beyondEnd           |
     """
 
 /// One row of the table.
@@ -112,8 +127,8 @@ struct LongTermPinTests {
         let row = try #require(Row(line))
         let machine = try machine(row)
         let (space, memory) = (machine.spaces[0], machine.memory)
-        _ = machine.touch(address, for: row.access, in: space)
-        let kept = row.shown == .truncatedFile ? try truncate(row, machine) : []
+        _ = machine.touch(address, for: row.shown.isWritten ? .write : row.access, in: space)
+        let kept = row.shown.isTruncated ? try truncate(row, machine) : []
         let pin = memory.withInterruptsBlocked { section in
             space.pinFast(address, for: row.access, longTerm: row.longTerm, in: section)
         }
@@ -128,7 +143,8 @@ struct LongTermPinTests {
         let space = machine.spaces[0]
         let kept = try machine.pin(page, for: row.access, longTerm: false, in: space).get()
         try machine.file.resize(to: 0, in: machine.memory)
-        let attributes = space.format.attributes(row.access == .write ? [.read, .write] : [.read])
+        let isWritable = row.access == .write || row.shown.isWritten
+        let attributes = space.format.attributes(isWritable ? [.read, .write] : [.read])
         try space.map(page, to: try #require(kept.first).range.first, attributes, in: machine.memory)
         return kept
     }
@@ -138,7 +154,8 @@ struct LongTermPinTests {
         let row = try #require(Row(line))
         let machine = try machine(row)
         let (space, memory) = (machine.spaces[0], machine.memory)
-        if row.shown == .truncatedFile { try machine.file.resize(to: 0, in: memory) }
+        if row.shown.isWritten { _ = machine.touch(address, for: .write, in: space) }
+        if row.shown.isTruncated { try machine.file.resize(to: 0, in: memory) }
         switch machine.pin(page, for: row.access, longTerm: row.longTerm, in: space) {
         case .success(let pins):
             let head = try #require(pins.first).head
@@ -160,8 +177,9 @@ struct LongTermPinTests {
             contentsOf: repository.appendingPathComponent("Documentation/Protocols.md"), encoding: .utf8)
         #expect(text.contains(expected))
         let rows = expected.split(separator: "\n").compactMap(Row.init)
-        // What is shown, shared or private, for reading or writing, short or long; each has two columns.
-        let count = Shown.allCases.count * 2 * 2 * 2
+        // What is shown, shared or private, for reading or writing, short or long; each has two columns. What was written before is
+        // pinned for reading: for writing there is nothing new.
+        let count = (Shown.allCases.count - 2) * 2 * 2 * 2 + 2 * 2 * 2
         #expect(Set(rows.map(\.testDescription)).count == count)
         #expect(rows.count == count)
     }

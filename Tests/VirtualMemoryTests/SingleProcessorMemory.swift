@@ -117,11 +117,11 @@ final class SingleProcessorMemory: SharedMemory {
         _ delta: Value, to word: Word<Value>, _ ordering: UpdateOrdering
     ) throws(MemoryMisuse) -> Value { try change(word) { $0 &+ delta } }
 
-    func addUnlessZero<Value: WordValue>(
+    func addIfPositive<Value: WordValue>(
         _ delta: Value, to word: Word<Value>, _ ordering: UpdateOrdering
     ) throws(MemoryMisuse) -> Value? {
-        let before = try change(word) { $0 == 0 ? 0 : $0 &+ delta }
-        return before == 0 ? nil : before
+        let before = try change(word) { $0.isPositive ? $0 &+ delta : $0 }
+        return before.isPositive ? before : nil
     }
 
     func update<Value: WordValue>(

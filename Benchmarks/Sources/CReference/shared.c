@@ -56,11 +56,11 @@ uint64_t shared_adds(uint64_t *word, uint64_t count) {
     return sum;
 }
 
-uint64_t shared_adds_unless_zero(uint64_t *word, uint64_t count) {
+uint64_t shared_adds_if_positive(uint64_t *word, uint64_t count) {
     uint64_t sum = 0;
     for (uint64_t i = 0; i < count; i++) {
         uint64_t seen = __atomic_load_n(word, __ATOMIC_RELAXED);
-        while (seen != 0 &&
+        while ((int64_t)seen > 0 &&
                !__atomic_compare_exchange_n(word, &seen, seen + 1, true, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)) {
         }
         sum += seen;

@@ -60,9 +60,9 @@ private func adds(_ memory: HostMemory, _ count: UInt64) -> UInt64 {
 }
 
 @inline(never)
-private func addsUnlessZero(_ memory: HostMemory, _ count: UInt64) -> UInt64 {
+private func addsIfPositive(_ memory: HostMemory, _ count: UInt64) -> UInt64 {
     var sum: UInt64 = 0
-    for _ in 0..<count { sum &+= memory.addUnlessZero(1, to: word, .full) ?? 0 }
+    for _ in 0..<count { sum &+= memory.addIfPositive(1, to: word, .full) ?? 0 }
     return sum
 }
 
@@ -168,7 +168,7 @@ func measureSharedWords(_ options: Options) throws {
         pair("word: load, acquire", from: 7, loads) { shared_loads(words, count) },
         pair("word: store, release", from: 0, stores) { shared_stores(words, count) },
         pair("word: add, full", from: 0, adds) { shared_adds(words, count) },
-        pair("word: add unless zero, full", from: 1, addsUnlessZero) { shared_adds_unless_zero(words, count) },
+        pair("word: add if positive, full", from: 1, addsIfPositive) { shared_adds_if_positive(words, count) },
         pair("word: compare-exchange, full", from: 0, compareExchanges) { shared_compare_exchanges(words, count) },
         pair("ticket lock and unlock", from: 0, ticketLocks) {
             words.withMemoryRebound(to: UInt32.self, capacity: 2) { shared_ticket_locks($0, count) }

@@ -105,16 +105,16 @@ HOST_INLINE int host_failure_ordering(host_ordering ordering) {
         host_fence_around(ordering);                                                                                   \
         return seen;                                                                                                   \
     }                                                                                                                  \
-    /* Returns what was there; zero if it was zero, and then nothing is changed. One value says both: with a place */  \
-    /* to write it to, Swift would guard the stack of whatever this is inlined into. */                                \
-    HOST_INLINE uint##bits##_t host_add_unless_zero##bits(                                                             \
+    /* Returns what was there; zero if it was not positive, and then nothing is changed. One value says both: */       \
+    /* with a place to write it to, Swift would guard the stack of whatever this is inlined into. */                   \
+    HOST_INLINE uint##bits##_t host_add_if_positive##bits(                                                             \
         uint##bits##_t *word, uint##bits##_t delta, host_ordering ordering) {                                          \
         uint##bits##_t seen = __atomic_load_n(word, __ATOMIC_RELAXED);                                                 \
-        if (seen == 0) return 0;                                                                                       \
+        if ((int##bits##_t)seen <= 0) return 0;                                                                        \
         host_fence_around(ordering);                                                                                   \
         while (!__atomic_compare_exchange_n(                                                                           \
             word, &seen, seen + delta, true, (int)ordering, __ATOMIC_RELAXED))                                         \
-            if (seen == 0) return 0;                                                                                   \
+            if ((int##bits##_t)seen <= 0) return 0;                                                                    \
         host_fence_around(ordering);                                                                                   \
         return seen;                                                                                                   \
     }                                                                                                                  \

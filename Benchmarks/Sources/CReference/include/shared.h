@@ -20,7 +20,7 @@ uint64_t shared_sections_loading(shared_reader *reader, const uint64_t *word, ui
 uint64_t shared_loads(const uint64_t *word, uint64_t count);
 uint64_t shared_stores(uint64_t *word, uint64_t count);
 uint64_t shared_adds(uint64_t *word, uint64_t count);
-uint64_t shared_adds_unless_zero(uint64_t *word, uint64_t count);
+uint64_t shared_adds_if_positive(uint64_t *word, uint64_t count);
 uint64_t shared_compare_exchanges(uint64_t *word, uint64_t count);
 /// Takes and releases a lock of two words, `count` times.
 uint64_t shared_ticket_locks(uint32_t words[2], uint64_t count);
