@@ -8,7 +8,7 @@ SOURCES = Sources Tests Benchmarks Package.swift
 help:
 	@echo "make run [IMAGE=...]      build and show what an image is"
 	@echo "make test                 install what tests need and run them (./verify)"
-	@echo "make check                formatting, imports, a release build without warnings, Embedded Swift"
+	@echo "make check                formatting, imports, a release build without warnings, Embedded Swift, all scenarios"
 	@echo "make format               format all sources in place"
 	@echo "make bench                benchmarks, each paired with the same loop in C"
 	@echo "make docs                 API documentation, into .build/documentation"
