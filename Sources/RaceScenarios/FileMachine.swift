@@ -17,11 +17,11 @@ final class FileMachine {
     /// - Parameter value: What the program has written to the page; it has only read it if `nil`.
     init(
         _ execution: Execution, _ variation: Variation, _ sharing: FileSharing, written value: UInt64? = nil,
-        isMapped: Bool = true, frames: UInt32 = 8, processors: Int = 2
+        isMapped: Bool = true, frames: UInt32 = 8, processors: Int = 2, reclaiming policy: ReclaimPolicy = .rcu
     ) throws {
         tables = try SpaceMachine(
             execution, variation, processors: processors, frames: frames, format: MiniatureFormat(log2FrameBytes: 4),
-            files: 1)
+            reclaiming: policy, files: 1)
         do throws(FileError<Abandoned, MemoryStore.Failure>) {
             file = try .open(store, words: tables.layout.fileWords(), tables.references, in: tables.memory(0))
         } catch { throw Self.abandoned(error) }
