@@ -157,8 +157,9 @@ final class DirtyRecordMachine {
     let files: FileMachine
     let program: Program<SoundStructure>
 
-    init(_ execution: Execution, _ variation: Variation) throws {
-        files = try FileMachine(execution, variation, .shared, isMapped: false, processors: 3)
+    init(_ execution: Execution, _ variation: Variation, reclaiming policy: ReclaimPolicy = .rcu) throws {
+        files = try FileMachine(
+            execution, variation, .shared, isMapped: false, processors: 3, reclaiming: policy)
         program = try Program(files.tables, on: 2)
         try program.writeFaulting(1, to: 0)
     }

@@ -20,11 +20,11 @@ final class FileMachine {
     init(
         _ execution: Execution, _ variation: Variation, _ sharing: FileSharing, written value: UInt64? = nil,
         kind: PageCache.Kind = .file, isMapped: Bool = true, frames: UInt32 = 8, processors: Int = 2,
-        spaces spaceCount: Int = 1
+        spaces spaceCount: Int = 1, reclaiming policy: ReclaimPolicy = .rcu
     ) throws {
         tables = try SpaceMachine(
             execution, variation, processors: processors, frames: frames, format: MiniatureFormat(log2FrameBytes: 4),
-            spaces: spaceCount, files: 1)
+            reclaiming: policy, spaces: spaceCount, files: 1)
         let tables = tables
         spaces =
             try [tables.space]

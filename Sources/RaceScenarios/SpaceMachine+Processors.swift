@@ -24,10 +24,10 @@ final class Program<Structure: SpaceStructure> {
     }
 
     /// Where a page is, without faults.
-    func physical(of page: Int) throws -> PhysicalAddress? {
+    func physical(of page: Int, for access: ProcessorAccess = .read) throws -> PhysicalAddress? {
         let address = tables.address(page)
         return try processor.execute { (processor, section) throws(Abandoned) in
-            try processor.physical(of: address, for: .read, in: section)
+            try processor.physical(of: address, for: access, in: section)
         }
     }
 
@@ -45,15 +45,24 @@ final class Program<Structure: SpaceStructure> {
 
     /// Writes to a page, with faults as they come.
     func writeFaulting(_ value: UInt64, to page: Int) throws {
+        guard let refusal = try tryWriting(value, to: page) else { return }
+        try tables.machine.violate("page \(page) cannot be written: \(refusal)")
+    }
+
+    /// As `writeFaulting`.
+    ///
+    /// - Returns: Why the page cannot be written.
+    func tryWriting(_ value: UInt64, to page: Int) throws -> Refusal? {
         let memory = processor.memory
         do throws(SpaceError<Abandoned>) {
             try processor.access(tables.address(page), for: .write) { (physical) throws(Abandoned) in
                 try memory.store(value, to: Word(physical), .relaxed)
             }
+            return nil
         } catch {
             switch error {
             case .memory(let abandoned): throw abandoned
-            case .refused(let refusal): try tables.machine.violate("page \(page) cannot be written: \(refusal)")
+            case .refused(let refusal): return refusal
             }
         }
     }

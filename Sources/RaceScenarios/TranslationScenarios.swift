@@ -186,6 +186,26 @@ extension Scenario {
             }
         },
         Scenario(
+            "write-recorded-while-device-leaf-split",
+            "Is it recorded that a device's large page was written while a walk split it, which clears what faults map again?",
+            rules: [.changeEntryAtomically], races: ["F12"]
+        ) { execution, variation in
+            let tables = try SpaceMachine<SoundStructure>(execution, variation)
+            try tables.addRegion(0, 1, .device(start: tables.devicePage(0)))
+            _ = try tables.fault(0, on: 0)
+            let program = try Program(tables)
+            var isWritten = false
+            execution.spawn(named: "program") { isWritten = try program.physical(of: 0, for: .write) != nil }
+            execution.spawn(named: "walker") { _ = try tables.walkSplitting(0, 1, on: 0) }
+            execution.atEnd {
+                let leaf = try tables.leaf(of: 0)
+                let isDirty = leaf.map { tables.format.attributes(of: $0, at: .leafTable).flags.contains(.dirty) }
+                try tables.require(!isWritten || isDirty == true, "page 0 was written, and nothing says so")
+                try tables.require(isWritten || leaf == nil, "page 0 is mapped, and nobody has used it")
+                try tables.requireTablesFree()
+            }
+        },
+        Scenario(
             "write-recorded-while-split-for-unmap",
             "Is it recorded that a large page was written while part of it was unmapped?",
             rules: [.changeEntryAtomically, .recordUseAtomically], races: ["F12"]

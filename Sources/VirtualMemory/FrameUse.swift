@@ -28,11 +28,13 @@ public struct FrameUse: Hashable, Sendable {
 
     public init() {}
 
-    /// Counts what one leaf maps.
+    /// Counts what one leaf maps, or the part of it that was asked for: of a part of a page its part of the share.
     mutating func add(
         _ bytes: UInt64, pageBytes: UInt64, _ page: PageSharing, _ leaf: (isUsed: Bool, isDirty: Bool, isLarge: Bool)
     ) {
-        let part = page.share(ofPageBytes: pageBytes) &* (bytes / pageBytes)
+        // Rounded for each page, as Linux does.
+        let part =
+            page.share(ofPageBytes: pageBytes) &* (bytes / pageBytes) &+ page.share(ofPageBytes: bytes % pageBytes)
         let isDirty = leaf.isDirty || page.owner.kind != .anonymous && page.owner.isDirty
         residentBytes &+= bytes
         share &+= part

@@ -18,8 +18,9 @@ import TableMemory
 // The look comes after the leaves: who changed one of them before it was seen had counted before.
 //
 // Both functions leave a page that is written later to somebody else to notice: to the fault that makes it writable again, or to
-// the record that a processor makes in the leaf. Where the format has no such record, what could have been written counts as
-// written, and the right to write goes with it.
+// the record that a processor makes in the leaf. Where not every write is recorded so (`leavesSayAllWrites`), what could have been
+// written counts as written, and the right to write goes with it: the next write is a fault. A processor of ours may have recorded
+// its own all the same, and does no more than it must; whether it runs there, or hardware does, the entries do not know.
 //
 // Large leaves are never split, and never changed: no page of a file is in one (Linux warns where it meets one that is writable).
 
@@ -65,7 +66,8 @@ extension LiveSpace {
     ) throws(Memory.Failure) -> Int { try takeWrites(.right, of: range, &written, lock.memory) }
 
     /// Makes the entries of shared mappings of files in a range say that their pages were not written, and notes which said they
-    /// were.
+    /// were. Where entries do not say of every write, the right to write is taken instead, of all entries that have it, and
+    /// their pages are noted.
     ///
     /// - Parameter written: Gets the pages, by their numbers in the space, beside those that it has.
     /// - Returns: How many entries were changed.
@@ -258,7 +260,7 @@ private struct WriteChange<Format: WritableFormat> {
         self.firstPage = firstPage
     }
 
-    private var takesRight: Bool { taken == .right || !Format.leavesSayWritten }
+    private var takesRight: Bool { taken == .right || !format.leavesSayAllWrites }
 
     private func saysWritten(_ leaf: Entry) -> Bool {
         Format.leavesSayWritten && format.attributes(of: leaf, at: .leafTable).flags.contains(.dirty)

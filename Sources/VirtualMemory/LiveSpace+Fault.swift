@@ -57,14 +57,14 @@ extension LiveSpace {
         let memory = lock.memory
         memory.count(.fault)
         return try memory.withRCUReader { (_) throws(Memory.Failure) in
-            try fault(address, access, region, targetLevel(address, region, largestLeaf), in: memory)
+            try fault(address, .access(access), region, targetLevel(address, region, largestLeaf), in: memory)
         }
     }
 
     /// Steps 2 to 5.
     @inlinable
     func fault<Memory: SharedMemory>(
-        _ address: VirtualAddress, _ access: PageAccess, _ region: Region, _ target: Level, in memory: Memory
+        _ address: VirtualAddress, _ access: FaultCause, _ region: Region, _ target: Level, in memory: Memory
     ) throws(Memory.Failure) -> Refusal? {
         let root = try Structure.loadRoot(words, memory)
         var (table, level) = (root.table, root.topLevel)
@@ -97,8 +97,11 @@ extension LiveSpace {
                 guard try !addTables(around: loaded, of: table, level, address, in: memory) else { continue }
                 if try !isNoHole(loaded, of: table, in: memory) { return .outOfMemory }
             case .leaf:
-                if access.isAllowed(by: format.rights(of: entry, at: level)) { return nil }
-                guard case .file(let view) = region.content, level == .leafTable else { return .accessDenied(address) }
+                if access.isAllowed(by: format.effectiveRights(format.rights(of: entry, at: level))) { return nil }
+                // No other right is ever withheld from an entry that its region has: one that is not there does not come.
+                guard access.isWrite, case .file(let view) = region.content, level == .leafTable else {
+                    return .accessDenied(address)
+                }
                 let refusal = try makeWritable(entry, at: place, of: table, address, region, view, in: memory)
                 if let refusal { return refusal }
             default: return .accessDenied(address)

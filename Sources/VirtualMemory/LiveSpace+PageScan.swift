@@ -46,7 +46,7 @@ extension LiveSpace {
     ) throws(Memory.Failure) -> PageCategories {
         var categories: PageCategories = .present
         let flags = format.attributes(of: leaf.entry, at: leaf.level).flags
-        if !format.recordsWrites || flags.contains(.dirty) { categories.insert(.written) }
+        if !format.leavesSayAllWrites || flags.contains(.dirty) { categories.insert(.written) }
         if leaf.level > .leafTable { categories.insert(.huge) }
         let physical = format.physical(of: leaf.entry, at: leaf.level, for: leaf.first)
         if let frame = map.frame(of: physical) {

@@ -20,8 +20,15 @@ extension SafetyRule {
 }
 
 extension WritableFormat {
-    /// Whether leaves say that pages were written. Nobody records that in entries that are accessed in halves.
+    /// Whether leaves can say that pages were written: whoever records writes, records them then, be it hardware, one of our
+    /// processors, or a device. Nobody does in entries that are accessed in halves.
+    @usableFromInline
     static var leavesSayWritten: Bool { notions.flags.contains(.dirty) && !isAccessedInHalves }
+
+    /// Whether a page was not written whose leaf does not say so: hardware, which does not ask, records as well. Where it does
+    /// not (arm64 without FEAT_HAFDBS), leaves say of some writes only, and what could have been written counts as written.
+    @usableFromInline
+    var leavesSayAllWrites: Bool { recordsWrites && Self.leavesSayWritten }
 }
 
 extension LiveSpace {

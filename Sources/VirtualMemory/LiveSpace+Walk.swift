@@ -7,7 +7,8 @@ import TableMemory
 // Splitting on demand is a fault with a leaf in place of nothing (`LiveSpace+Fault`): the table is filled while nobody sees it,
 // and takes the leaf's place under the lock of its table if the leaf is still there. A leaf of frames becomes a table that
 // maps the same. A leaf of a device that a region describes is only cleared: the next fault there maps what it needs, a large
-// leaf again or pages. So the walk looks at the entry again after every split (`PageWalk`).        [revalidateAfterSplit]
+// leaf again or pages. Unless it says that its page was written: nobody would know that any more, so it becomes a table as well.
+// So the walk looks at the entry again after every split (`PageWalk`).        [revalidateAfterSplit]
 
 extension LiveSpace {
     /// Walks a range, inside one RCU section. A callback that returns `.split` for a large leaf gets the pages below instead, or a hole.
@@ -71,10 +72,11 @@ extension LiveSpace {
         let size = PageSize(log2Bytes: Int(format.shift(level)))
         let fresh = Entry(format.canonical(.leaf(physical, size), region.attributes, at: level))
         var attributes = format.attributes(of: leaf, at: level)
-        // A use that hardware has recorded does not matter.
-        attributes.flags = format.attributes(of: fresh, at: level).flags
-        return start.rawValue &+ (first &- region.range.first.rawValue) == physical.rawValue
-            && attributes == format.attributes(of: fresh, at: level)
+        let described = format.attributes(of: fresh, at: level)
+        // That somebody used it does not matter, but that somebody wrote does.
+        if attributes.flags.subtracting(described.flags).contains(.dirty) { return false }
+        attributes.flags = described.flags
+        return start.rawValue &+ (first &- region.range.first.rawValue) == physical.rawValue && attributes == described
     }
 }
 

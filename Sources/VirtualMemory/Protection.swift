@@ -34,3 +34,28 @@ public enum PageAccess: Hashable, Sendable {
     @inlinable
     public func isAllowed(by rights: Rights) -> Bool { self == .read ? rights.canRead : rights.canWrite }
 }
+
+/// What a fault is to make possible.
+@usableFromInline
+enum FaultCause {
+    /// An access by whoever the page is for.
+    case access(PageAccess)
+    /// One that needs a certain right: a processor's, in its mode.
+    case right(Rights)
+
+    @inlinable
+    func isAllowed(by rights: Rights) -> Bool {
+        switch self {
+        case .access(let access): access.isAllowed(by: rights)
+        case .right(let right): rights.contains(right)
+        }
+    }
+
+    @inlinable
+    var isWrite: Bool {
+        switch self {
+        case .access(let access): access == .write
+        case .right(let right): !right.isDisjoint(with: .writes)
+        }
+    }
+}

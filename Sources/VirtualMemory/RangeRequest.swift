@@ -30,12 +30,16 @@ public struct RangeRequest: Hashable, Sendable {
     /// What is wanted of every page beside that.
     public var standard: PageDemand
 
-    /// - Precondition: The range is of whole pages.
+    /// - Precondition: The range is of whole pages, as many as an `Int` can count.
     public init(
         _ range: VirtualRange, log2PageBytes: UInt8, demands: [PageDemand] = [], mask: PageDemand = [.fault, .write],
         standard: PageDemand = []
     ) {
+        precondition(log2PageBytes < 64, "a page of a request has less than 2^64 bytes")
         let bytes: UInt64 = 1 << UInt64(log2PageBytes)
+        precondition(
+            (range.last.rawValue - range.first.rawValue) >> UInt64(log2PageBytes) < UInt64(Int.max),
+            "a request is of less than 2^63 pages")
         precondition((range.first.rawValue | ~range.last.rawValue) & (bytes - 1) == 0, "a request is of whole pages")
         self.range = range
         self.log2PageBytes = log2PageBytes
@@ -45,7 +49,7 @@ public struct RangeRequest: Hashable, Sendable {
     }
 
     public var pageCount: Int {
-        Int(truncatingIfNeeded: (range.last.rawValue - range.first.rawValue) >> UInt64(log2PageBytes)) + 1
+        Int((range.last.rawValue - range.first.rawValue) >> UInt64(log2PageBytes)) + 1
     }
 
     /// What is wanted of a page, counted from the range's first: 0 or more.

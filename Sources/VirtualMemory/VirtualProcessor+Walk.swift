@@ -142,11 +142,13 @@ extension VirtualProcessor {
     /// - Parameter body: Gets the physical address, which is of use until it returns.
     /// - Throws: What `LiveSpace.fault` refuses, also if the space allows the access only to the other mode.
     /// - Precondition: The caller is in no section and holds no lock.
+    /// - Complexity: As `execute` and `physical`, and a fault where that is `nil`.
+    @inlinable
+    @inline(__always)
     public mutating func access<Result>(
         _ address: VirtualAddress, for access: ProcessorAccess,
         _ body: (PhysicalAddress) throws(Memory.Failure) -> Result
     ) throws(SpaceError<Memory.Failure>) -> Result {
-        var hasFaulted = false
         while true {
             let result: Result?
             do throws(Memory.Failure) {
@@ -158,32 +160,49 @@ extension VirtualProcessor {
                 }
             } catch { throw .memory(error) }
             if let result { return result }
-            var refusal: Refusal?
-            do throws(Memory.Failure) {
-                let space = space
-                refusal = try memory.withReadLock(space.words.lock) { (lock) throws(Memory.Failure) in
-                    try space.fault(
-                        address, access == .write ? .write : .read, atMost: PageSize(log2Bytes: 63), lock)
-                }
-            } catch { throw .memory(error) }
-            // A fault that finds nothing to do, twice in a row, is about a right that nobody can give.
-            if refusal == nil, hasFaulted, try isForbidden(address, access) { refusal = .accessDenied(address) }
-            if let refusal { throw .refused(refusal) }
-            hasFaulted = true
+            try fault(address, access)
         }
     }
 
-    /// Whether the page is mapped and its rights do not include an access.
-    private func isForbidden(
-        _ address: VirtualAddress, _ access: ProcessorAccess
-    ) throws(SpaceError<Memory.Failure>) -> Bool {
-        do throws(Memory.Failure) {
-            return try memory.withRCUReader { (section) throws(Memory.Failure) in
-                guard case .mapped(let mapping) = try space.view(in: section).translate(address, in: section) else {
-                    return false
-                }
-                return !mapping.rights.contains(access.right(judgedMode))
+    /// Step 4: if it returns, the page was mapped and the right was there, at some moment with the space's lock held. The next
+    /// access may find that it was taken away again, which is another fault.
+    @inlinable
+    @inline(never)
+    func fault(_ address: VirtualAddress, _ access: ProcessorAccess) throws(SpaceError<Memory.Failure>) {
+        let (space, right) = (space, access.right(judgedMode))
+        let memory = memory
+        try SpaceError.throwing { () throws(Memory.Failure) in
+            try memory.withReadLock(space.words.lock) { (lock) throws(Memory.Failure) in
+                try space.fault(address, right, lock)
             }
-        } catch { throw .memory(error) }
+        }
+    }
+}
+
+extension LiveSpace {
+    /// Maps the page of an address for a processor that lacks a right. As for a fault of anybody, but that right decides, and
+    /// not what whoever the page is for may do.
+    @inlinable
+    func fault<Memory: SharedMemory>(
+        _ address: VirtualAddress, _ right: Rights, _ lock: borrowing ReadLockHeld<Memory>
+    ) throws(Memory.Failure) -> Refusal? {
+        guard let region = region(at: address) else { return try answerWithoutRegion(address, right, lock) }
+        guard format.effectiveRights(region.attributes.rights).contains(right) else { return .accessDenied(address) }
+        let memory = lock.memory
+        memory.count(.fault)
+        let target = targetLevel(address, region, PageSize(log2Bytes: 63))
+        return try memory.withRCUReader { (_) throws(Memory.Failure) in
+            try fault(address, .right(right), region, target, in: memory)
+        }
+    }
+
+    /// What such a fault is told where no region is.
+    @usableFromInline
+    func answerWithoutRegion<Memory: SharedMemory>(
+        _ address: VirtualAddress, _ right: Rights, _ lock: borrowing ReadLockHeld<Memory>
+    ) throws(Memory.Failure) -> Refusal? {
+        guard let found = try leaf(of: address, lock) else { return .notMapped(address) }
+        let bits = found.pathBits & format.pathBits(of: found.entry, at: found.level)
+        return format.effectiveRights(format.rights(ofPath: bits)).contains(right) ? nil : .accessDenied(address)
     }
 }

@@ -41,6 +41,49 @@ struct DirtyRecordTests {
     @Test("is what the model says, whoever writes, looks and protects", arguments: DirtyRecordCase.all, 0..<3)
     func play(_ format: DirtyRecordCase, _ run: Int) throws { try format.play(run) }
 
+    @Test("has what hardware could have written, where hardware does not record it", arguments: [false, true])
+    func hardwareWithoutRecords(_ isWrittenByProcessor: Bool) throws {
+        let format = Arm64<Granule4K>()
+        let layout = PhysicalLayout(log2FrameBytes: 12, frameCount: 100, fileCount: 1)
+        let hostProcessors = HostProcessors(arena: try HostArena(byteCount: (Int(layout.byteCount) + 0xfff) & ~0xfff))
+        let memory = hostProcessors.attach()
+        defer { memory.detach() }
+        let references = layout.makeReferences()
+        let space = try VirtualMemory.Space.make(format, references, words: layout.spaceWords(), in: memory)
+        let store = MemoryStore([UInt8](repeating: 0, count: 4096))
+        let file = try CachedFile.open(store, words: layout.fileWords(), references, in: memory)
+        let page = VirtualRange(first: VirtualAddress(0x1000), last: VirtualAddress(0x1fff))
+        let region = Region(page, .file(FileView(file, .shared)), format.attributes([.read, .write]))
+        try space.add(region, in: memory)
+        for _ in 0..<2 {
+            // The fault that makes the entry writable is all that hardware needs; a processor of ours says that it wrote.
+            if isWrittenByProcessor {
+                var processor = VirtualProcessor(space, in: memory)
+                try processor.access(page.first, for: .write) { _ throws(Never) in }
+                processor.leave()
+            } else {
+                let refusal = memory.withReadLock(space.words.lock) {
+                    space.fault(page.first, .write, atMost: PageSize(log2Bytes: 63), $0)
+                }
+                #expect(refusal == nil)
+            }
+            var written = PageBitmap(0...0)
+            #expect(file.cleanAndRecord(0...0, into: &written, in: memory) == 1 && written.contains(0))
+            let canWrite = memory.withRCUReader { section -> Bool in
+                guard case .mapped(let found) = space.view(in: section).translate(page.first, in: section) else {
+                    return true
+                }
+                return found.rights.canWrite
+            }
+            #expect(!canWrite, "nobody notices what is written next")
+            var none = PageBitmap(0...0)
+            #expect(file.cleanAndRecord(0...0, into: &none, in: memory) == 0 && none.isEmpty)
+        }
+        space.tearDown(in: memory)
+        try file.close(in: memory)
+        #expect(references.allocator.freeFrameCount(in: memory) == 100)
+    }
+
     @Test("is a set of pages")
     func bitmap() {
         var bitmap = PageBitmap(5...200)
@@ -306,8 +349,8 @@ private struct DirtyRecordGame<Format: WritableFormat> {
             protect(number, page)
             return (true, entry.isDirty && !keepsRecord)
         case .record:
-            guard Format.leavesSayWritten ? entry.isDirty : entry.canWrite else { return (false, false) }
-            if Format.leavesSayWritten { entries[number][index].isDirty = false } else { protect(number, page) }
+            guard format.leavesSayAllWrites ? entry.isDirty : entry.canWrite else { return (false, false) }
+            if format.leavesSayAllWrites { entries[number][index].isDirty = false } else { protect(number, page) }
             return (true, true)
         }
     }

@@ -68,6 +68,30 @@ struct RangeFaultTests {
         machine.references.drop(on: frame, in: memory)
         #expect(try machine.lostFrames() == 0)
     }
+
+    @Test("has as many pages as an integer can count")
+    func mostPages() {
+        #expect(RangeRequest(.all, log2PageBytes: 2).pageCount == 1 << 62)
+        #expect(RangeRequest(.all, log2PageBytes: 63).pageCount == 2)
+    }
+
+    @Test("traps if its pages cannot be counted")
+    func tooManyPages() async {
+        let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+            _ = RangeRequest(.all, log2PageBytes: 1)
+        }
+        let message = String(decoding: result?.standardErrorContent ?? [], as: UTF8.self)
+        #expect(message.contains("a request is of less than 2^63 pages"))
+    }
+
+    @Test("traps if a page of it has 2^64 bytes")
+    func tooLargePages() async {
+        let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+            _ = RangeRequest(.all, log2PageBytes: 64)
+        }
+        let message = String(decoding: result?.standardErrorContent ?? [], as: UTF8.self)
+        #expect(message.contains("a page of a request has less than 2^64 bytes"))
+    }
 }
 
 private let pageCount = 24

@@ -135,6 +135,22 @@ struct RegionSummaryTests {
         #expect(part.map(\.summary.mappedBytes) == [128, 64])
     }
 
+    @Test func `counts the share of a part of a page as its bytes`() throws {
+        let two = try TwoSpaces()
+        func use(_ range: VirtualRange) -> FrameUse? {
+            two.machine.memory.withRCUReader {
+                two.machine.spaces[0].summary(of: range, countingFrames: true, in: $0).frames
+            }
+        }
+        // The second half of page 0, which only this space maps, and the first third of page 1, which three regions map.
+        let first = TwoSpaces.shared.first.rawValue
+        let part = VirtualRange(first: VirtualAddress(first + 0x800), last: VirtualAddress(first + 0x17ff))
+        let found = try #require(use(part))
+        #expect(found.residentBytes == 0x1000 && found.privateDirtyBytes == 0x800 && found.sharedCleanBytes == 0x800)
+        #expect(found.dirtyShare == 0x800 << SpaceSummary.log2Share)
+        #expect(found.share == 0x800 << SpaceSummary.log2Share + 0x800 << SpaceSummary.log2Share / 3)
+    }
+
     @Test func `records of pages say whose they are and whether somebody else maps them`() throws {
         let two = try TwoSpaces()
         func list(_ range: VirtualRange) -> [String] {

@@ -95,6 +95,24 @@ struct SplitTests {
         #expect(try run.physical(run.address(20)) == run.device(4))
     }
 
+    @Test func `makes a table of a device's leaf that says that it was written`() throws {
+        let run = try Run.plain("written device")
+        #expect(try run.add(run.pages(16, 31), .device(start: run.device(0))) == nil)
+        var processor = try VirtualProcessor(run.space, mode: .supervisor, in: run.memory)
+        try processor.access(run.address(20), for: .write) { _ throws(MemoryMisuse) in }
+        let walked = try walk(run, run.pages(20)) { split, entry, position, address, _ in
+            split(entry, position, address) ? .split : .stop
+        }
+        #expect(list(walked.leaves) == [[20, 2], [20, 1], [20, 0]] && walked.holes.isEmpty)
+        let taken = try run.memory.withReadLock(run.space.words.lock) { (lock) throws(MemoryMisuse) in
+            let summary = try run.space.summary(of: run.pages(16, 31), in: lock)
+            #expect(summary.dirtyBytes == 16 * 64)
+            return summary.bytesByLevel
+        }
+        #expect(taken == [4 * 64, 12 * 64, 0, 0, 0])
+        try processor.leave()
+    }
+
     @Test func `meets the leaf again if a fault has put it back`() throws {
         let run = try Run.plain("put back")
         #expect(try run.add(run.pages(16, 31), .device(start: run.device(0))) == nil)
