@@ -1,3 +1,4 @@
+import Synchronization
 import TableMemory
 
 #if canImport(Glibc)
@@ -9,10 +10,12 @@ import TableMemory
 #endif
 
 /// A regular file of the system as a backing store, by `pread` and `pwrite`.
+///
+/// What is written is the system's, which may find out later that it cannot keep it: `synchronize` and `close` say so.
 public final class HostFile: BackingStore {
     /// What is allowed, and what becomes of a file that is not there.
     public enum Mode: Sendable {
-        /// The file has to be there; writing and resizing fail.
+        /// The file has to be there; writing and resizing fail, and no shared region lets anybody write to it.
         case readOnly
         case readWrite
         /// As `readWrite`; a file that is not there is made.
@@ -21,7 +24,10 @@ public final class HostFile: BackingStore {
 
     /// As it was given, for messages.
     public let path: String
-    let descriptor: Int32
+    public let isWritable: Bool
+    /// What system calls know the file by; -1 when it is closed.
+    private let openDescriptor: Atomic<Int32>
+    var descriptor: Int32 { openDescriptor.load(ordering: .relaxed) }
 
     /// Opens a regular file.
     public init(path: String, _ mode: Mode = .readWrite) throws(HostFileError) {
@@ -32,20 +38,29 @@ public final class HostFile: BackingStore {
             case .create: O_RDWR | O_CREAT
             }
         // Without O_NONBLOCK, a pipe that nobody reads from would be waited for.
-        descriptor = open(path, flags | O_CLOEXEC | O_NONBLOCK, 0o666)
+        let descriptor = open(path, flags | O_CLOEXEC | O_NONBLOCK, 0o666)
+        openDescriptor = Atomic(descriptor)
+        isWritable = mode != .readOnly
         self.path = path
         guard descriptor >= 0 else { throw HostFileError(call: "open", path: path, offset: nil, code: errno) }
-        do throws(HostFileError) {
-            if try status().st_mode & S_IFMT != S_IFREG {
-                throw HostFileError(call: "open", path: path, offset: nil, code: EINVAL)
-            }
-        } catch {
-            close(descriptor)
-            throw error
+        // The object is complete: where this fails, it is closed as it goes.
+        if try status().st_mode & S_IFMT != S_IFREG {
+            throw HostFileError(call: "open", path: path, offset: nil, code: EINVAL)
         }
     }
 
-    deinit { if descriptor >= 0 { close(descriptor) } }
+    deinit { if descriptor >= 0 { _ = closeDescriptor(descriptor) } }
+
+    /// Gives the file back to the system, which happens without it when nobody has the object any more, but unheard. What is done
+    /// to the file afterwards fails.
+    ///
+    /// - Throws: What the system tells of earlier writes only now; the file is closed all the same. It need not tell of what is
+    ///   not on the disk yet: see `synchronize`.
+    /// - Precondition: No `CachedFile` is over it, or that one is closed.
+    public func close() throws(HostFileError) {
+        let closed = openDescriptor.exchange(-1, ordering: .relaxed)
+        if closeDescriptor(closed) != 0 { throw HostFileError(call: "close", path: path, offset: nil, code: errno) }
+    }
 
     private func status() throws(HostFileError) -> stat {
         var status = stat()
@@ -88,6 +103,13 @@ public final class HostFile: BackingStore {
         while ftruncate(descriptor, size) != 0 { if errno != EINTR { throw failure("ftruncate", size) } }
     }
 
+    /// By `fsync`: of a file that was made, the folder's entry is not meant.
+    public func synchronize() throws(HostFileError) {
+        while fsync(descriptor) != 0 {
+            if errno != EINTR { throw HostFileError(call: "fsync", path: path, offset: nil, code: errno) }
+        }
+    }
+
     private func failure(_ call: String, _ place: off_t) -> HostFileError {
         HostFileError(call: call, path: path, offset: UInt64(place), code: errno)
     }
@@ -101,6 +123,9 @@ public final class HostFile: BackingStore {
         return place
     }
 }
+
+/// The system's `close`, where a method has the name.
+private func closeDescriptor(_ descriptor: Int32) -> Int32 { close(descriptor) }
 
 /// A system call on a file failed.
 public struct HostFileError: Error, Hashable, Sendable {

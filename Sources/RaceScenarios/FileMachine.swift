@@ -103,10 +103,15 @@ final class FileMachine {
 
     /// Pins the page for long, whatever it takes; `nil` if that is refused because the page is a file's.
     func pinForLong(for access: PageAccess, on processor: Int) throws -> Pin? {
+        try pin(for: access, longTerm: true, on: processor)
+    }
+
+    /// Pins the page, whatever it takes; for long as `pinForLong`.
+    func pin(for access: PageAccess, longTerm: Bool = false, on processor: Int) throws -> Pin? {
         var pins: [Pin] = []
         do throws(SpaceError<Abandoned>) {
             try tables.space.pin(
-                tables.pages(0), for: access, longTerm: true, in: tables.memory(processor), into: &pins)
+                tables.pages(0), for: access, longTerm: longTerm, in: tables.memory(processor), into: &pins)
         } catch {
             switch error {
             case .memory(let abandoned): throw abandoned

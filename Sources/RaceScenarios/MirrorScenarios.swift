@@ -64,6 +64,40 @@ extension Scenario {
             }
         },
         Scenario(
+            "range-fault-against-split",
+            "Is a range of a large leaf looked at as a whole, and its write recorded, if a walk splits the leaf meanwhile?",
+            rules: [
+                .lockTableOfLeaves, .revalidateUnderLock, .recordWriteBeforeDevice, .initialiseTableBeforePublishing,
+            ]
+        ) { execution, variation in
+            let tables = try SpaceMachine<SoundStructure>(execution, variation)
+            try tables.mapNew(tables.pages(0, 1), order: 1, tag: 1)
+            execution.spawn(named: "driver") {
+                let request = RangeRequest(
+                    tables.pages(0, 1), log2PageBytes: tables.format.log2FrameBytes, demands: [[], [.fault, .write]])
+                let answer = try tables.memory(1).withReadLock(tables.space.words.lock) { (lock) throws(Abandoned) in
+                    try tables.space.faultRange(request, lock: lock)
+                }
+                try tables.require(answer.end == .complete && answer.pages.count == 2, "a range has no answer")
+                for page in 0...1 {
+                    let place = try tables.physical(of: page, on: 1)
+                    guard case .mapped(let found) = answer.pages[page], found.physical == place else {
+                        try tables.machine.violate("page \(page) is mapped, and the answer is another")
+                    }
+                    try tables.require(
+                        page == 0 || found.isWritable, "page 1 can be written, and the answer is another")
+                }
+            }
+            execution.spawn(named: "walker") {
+                let walk = try tables.walkSplitting(0, 1, on: 0)
+                try tables.require(walk == SplitPages(small: 2), "a walk over 2 pages came by \(walk)")
+            }
+            execution.atEnd {
+                try tables.requireDirty(1)
+                try tables.requireTablesFree()
+            }
+        },
+        Scenario(
             "range-fault-in-retracted-table",
             "Is a range looked at for a device in a table that is taken back, or mapped there?",
             rules: [.blockTableFreeing, .deferTableFree, .revalidateTableUnderLock], races: ["D9"]

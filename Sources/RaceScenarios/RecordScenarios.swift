@@ -139,6 +139,34 @@ extension Scenario {
             execution.atEnd { try machine.requireAllFree() }
         },
         Scenario(
+            "region-summary-against-copy",
+            "Are the mappings of a page counted that its frame has elsewhere, if the page is copied on a write and its frame used again?",
+            rules: [.recheckEntryAfterCounting]
+        ) { execution, variation in
+            let machine = try FileMachine(execution, variation, .private, frames: 5)
+            let tables = machine.tables
+            execution.spawn(named: "summary") {
+                let summaries = try tables.space.regionSummaries(of: tables.pages(0), in: tables.memory(1))
+                for frames in summaries.compactMap(\.summary.frames) {
+                    try tables.require(
+                        frames.sharedCleanBytes + frames.sharedDirtyBytes == 0,
+                        "page 0 is mapped nowhere else, and is shared")
+                }
+            }
+            execution.spawn(named: "program") {
+                let memory = tables.memory(0)
+                try machine.write(2, on: 0)
+                _ = try machine.file.reclaim(in: memory)
+                guard let other = try tables.newBlock(tag: 9) else { return }
+                for page in 2...3 {
+                    try tables.space.map(
+                        tables.pages(page), to: tables.layout.map.address(of: other), tables.writable, in: memory)
+                }
+                try tables.references.drop(on: other, in: memory)
+            }
+            execution.atEnd { try machine.requireAllFree() }
+        },
+        Scenario(
             "page-counted-against-reuse",
             "Are the mappings of a page counted that its frame has elsewhere, after the page was unmapped and the frame used again?",
             rules: [.recheckEntryAfterCounting]

@@ -71,6 +71,30 @@ extension Scenario {
             execution.spawn(named: "retraction") { try tables.retract(0, 1, on: 0) }
             execution.atEnd { try tables.requireTablesFree() }
         },
+        reader(
+            "records-in-retracted-table",
+            "Are records of pages read in a table that is taken back?"
+        ) { (tables) in
+            var records: [PageRecord] = []
+            try tables.space.readPageRecords(of: tables.pages(0), in: tables.memory(1), into: &records)
+            try tables.require(records == [.hole], "nothing is mapped at page 0")
+        },
+        reader(
+            "scan-in-retracted-table",
+            "Are pages looked for, by what is recorded of them, in a table that is taken back?"
+        ) { (tables) in
+            let scan = try tables.space.scanPages(
+                of: tables.pages(0, 1), for: PageQuery(all: .present), in: tables.memory(1))
+            try tables.require(scan.ranges.isEmpty, "a page is found, and none is mapped")
+        },
+        reader(
+            "region-summary-in-retracted-table",
+            "Is what is mapped of a region counted in a table that is taken back?"
+        ) { (tables) in
+            let summaries = try tables.space.regionSummaries(in: tables.memory(1))
+            try tables.require(
+                summaries.map(\.summary.mappedBytes) == [0], "nothing is mapped of the region, and bytes are counted")
+        },
         Scenario(
             "table-retracted-under-lock-for-reading",
             "Is a table read that is taken back, by a walk that has the lock for reading and is in no section?",
@@ -87,6 +111,20 @@ extension Scenario {
             execution.atEnd { try tables.requireTablesFree() }
         },
     ]
+
+    /// Somebody who says what is mapped, and holds the lock for reading at most.
+    private static func reader(
+        _ name: String, _ question: String, _ read: @escaping @Sendable (SpaceMachine<SoundStructure>) throws -> Void
+    ) -> Scenario {
+        Scenario(name, question, rules: [.deferTableFree, .blockTableFreeing], races: ["D9"]) { execution, variation in
+            let tables = try SpaceMachine<SoundStructure>(execution, variation)
+            try tables.makeEmptyTable(0)
+            try tables.addRegion(0, 1, .anonymous)
+            execution.spawn(named: "reader") { try read(tables) }
+            execution.spawn(named: "retraction") { try tables.retract(0, 1, on: 0) }
+            execution.atEnd { try tables.requireTablesFree() }
+        }
+    }
 
     /// A fault on its way into a table that maps nothing.
     private static func fault(

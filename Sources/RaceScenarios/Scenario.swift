@@ -47,8 +47,8 @@ public struct Scenario: Sendable {
     /// All scenarios, by name.
     public static var all: [Scenario] {
         (frames + fragments + faults + fillings + walks + pins + remaps + growth + halfEntries + moves + collapses
-            + retractions + files + fileSizes + reverseMaps + users + translations + mirrors + dirtyRecords + surveys
-            + records + guests)
+            + retractions + files + copies + fileSizes + reverseMaps + fileTranslations + users + translations + flushes
+            + mirrors + dirtyRecords + surveys + records + guests)
             .sorted { $0.name < $1.name }
     }
 

@@ -77,10 +77,13 @@ extension SpaceMachine {
 
     /// Looks whether a page that has changed is recorded as dirty.
     func requireRecorded(_ page: Int, unless old: UInt64) throws {
-        guard let leaf = try leaf(of: page), let content = try content(of: page) else {
-            try machine.violate("page \(page) is not mapped")
-        }
+        if try content(of: page) != old { try requireDirty(page) }
+    }
+
+    /// Looks whether a page is recorded as dirty.
+    func requireDirty(_ page: Int) throws {
+        guard let leaf = try leaf(of: page) else { try machine.violate("page \(page) is not mapped") }
         let isDirty = format.attributes(of: leaf, at: .leafTable).flags.contains(.dirty)
-        try require(content == old || isDirty, "page \(page) was written, and nothing says so")
+        try require(isDirty, "page \(page) was written, and nothing says so")
     }
 }

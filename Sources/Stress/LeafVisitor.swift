@@ -1,3 +1,4 @@
+import Foundation
 import HostMemory
 import PageTableWalk
 import PageTables
@@ -9,8 +10,20 @@ struct LeafVisitor<Format: StressFormat>: PageWalkVisitor {
     let shared: StressSpace<Format>
     /// The first thing that is wrong.
     private(set) var wrong: String?
+    /// How many leaf tables it enters before it lets another thread run, with the table not yet read; `nil` for never.
+    private var tablesBeforePause: Int?
 
-    init(_ shared: StressSpace<Format>) { self.shared = shared }
+    init(_ shared: StressSpace<Format>, pausingIn table: Int? = nil) {
+        self.shared = shared
+        tablesBeforePause = table
+    }
+
+    mutating func enter(_ visit: TableVisit) -> WalkAction {
+        guard visit.level == .leafTable, let left = tablesBeforePause else { return .proceed }
+        if left == 0 { sched_yield() }
+        tablesBeforePause = left > 0 ? left - 1 : nil
+        return .proceed
+    }
 
     mutating func leaf(
         _ entry: Entry, _ format: Format, at index: Int, in visit: borrowing TableVisit, first: VirtualAddress,

@@ -28,7 +28,9 @@ struct StressFile<Format: StressFormat>: Sendable {
         let halves = areas.filePages + areas.filePages / 2
         model = FileModel(pages: areas.filePages, halves: halves)
         let bytes = Self.content(halves, firstPage, tags)
-        store = StressStore(bytes, failsOneIn: index == StressAreas<Format>.sharedMemory ? 0 : 64, seed: seed, log)
+        store = StressStore(
+            bytes, pageBytes: 1 << Int(tags.format.log2FrameBytes),
+            failsOneIn: index == StressAreas<Format>.sharedMemory ? 0 : 64, seed: seed, log)
         let kind: PageCache.Kind = index == StressAreas<Format>.sharedMemory ? .sharedMemory : .file
         do throws(FileError<Never, StressStore.Failure>) {
             cache = try .open(store, kind, words: words, references, in: memory)

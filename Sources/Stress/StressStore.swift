@@ -11,13 +11,15 @@ final class StressStore: BackingStore, @unchecked Sendable {
     private var random: SplitMix64
     /// One in so many calls fails; 0 for none.
     private let failsOneIn: UInt64
+    private let pageBytes: Int
     private(set) var pagesWritten: UInt64 = 0
     private let isBusy = Atomic(false)
     private let log: ViolationLog
     private let neverFails = Atomic(false)
 
-    init(_ bytes: [UInt8], failsOneIn: UInt64, seed: UInt64, _ log: ViolationLog) {
+    init(_ bytes: [UInt8], pageBytes: Int, failsOneIn: UInt64, seed: UInt64, _ log: ViolationLog) {
         self.bytes = bytes
+        self.pageBytes = pageBytes
         self.failsOneIn = failsOneIn
         random = SplitMix64(seed: seed)
         self.log = log
@@ -35,6 +37,8 @@ final class StressStore: BackingStore, @unchecked Sendable {
     }
 
     private func end() { isBusy.store(false, ordering: .relaxed) }
+
+    var isWritable: Bool { true }
 
     func byteCount() throws(Failure) -> UInt64 { UInt64(bytes.count) }
 
@@ -55,7 +59,7 @@ final class StressStore: BackingStore, @unchecked Sendable {
         } else {
             bytes.replaceSubrange(Int(offset)..<end, with: source)
         }
-        pagesWritten += 1
+        pagesWritten += UInt64((source.count + pageBytes - 1) / pageBytes)
         self.end()
     }
 
@@ -69,4 +73,7 @@ final class StressStore: BackingStore, @unchecked Sendable {
         }
         end()
     }
+
+    /// Bytes in memory are as lasting as they get.
+    func synchronize() {}
 }

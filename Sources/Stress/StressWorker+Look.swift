@@ -82,11 +82,13 @@ extension StressWorker {
     }
 
     /// Walks an area in a section.
-    func walk() {
-        if random.once(in: 2) { return survey() }
+    ///
+    /// - Parameter pausing: Whether other threads get time to free the tables that it is in.
+    func walk(pausing: Bool = false) {
+        if !pausing, random.once(in: 2) { return survey() }
         let area = anyArea()
         let range = wholeRange(area)
-        var visitor = LeafVisitor(shared)
+        var visitor = LeafVisitor(shared, pausingIn: pausing ? Int(random.small(4)) : nil)
         if policy == .rcu && random.once(in: 2) {
             memory.withRCUReader { section in _ = space.view(in: section).walk(range, in: section, visitor: &visitor) }
         } else {

@@ -132,7 +132,7 @@ final class StressWorker<Format: StressFormat, Memory: StressMemory> {
     }
 
     private func perform() {
-        switch random.below(180) {
+        switch random.below(184) {
         case 0..<13: named("map frames") { mapFrames() }
         case 13..<17: named("map device") { mapDevice() }
         case 17..<25: named("unmap") { unmap() }
@@ -161,6 +161,7 @@ final class StressWorker<Format: StressFormat, Memory: StressMemory> {
         case 148..<158: named("guest") { useGuest() }
         case 158..<168: named("device") { useDevice() }
         case 168..<178: named("take records") { lookWhatWasWritten() }
+        case 178..<182: named("walk") { walk(pausing: true) }
         default: named("grow") { grow(to: anyArea()) }
         }
     }

@@ -32,6 +32,8 @@ public enum Refusal: Error, Hashable, Sendable {
     case notMapped(VirtualAddress)
     /// The mapping or its region forbids the access.
     case accessDenied(VirtualAddress)
+    /// A shared region was to let somebody write to a file there, and what is behind the file cannot be written.
+    case notWritable(VirtualAddress)
     /// The page is no frame that can be referenced: device memory.
     case notPinnable(VirtualAddress)
     /// The page is not mapped as its neighbours are, or somebody else refers to it: no large leaf can take their place.
@@ -40,7 +42,7 @@ public enum Refusal: Error, Hashable, Sendable {
     case notLongTermPinnable(VirtualAddress)
     /// The file that is mapped there has ended before.
     case beyondEnd(VirtualAddress)
-    /// What is behind the file could not be read: `CachedFile.takeReadFailure(in:)` says why.
+    /// What is behind the file could not be read: `CachedFile.readFailure(at:in:)` says why.
     case unreadable(VirtualAddress)
     /// The attributes cannot be expressed by the format.
     case notExpressible(EncodingError)

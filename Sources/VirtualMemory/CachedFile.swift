@@ -11,20 +11,22 @@ import TableMemory
 //   dirty:                                                                                         [oneChangeAtATime]
 //            1. With the file's lock held: clean the pages that are dirty, take a reference to each, and note the spaces.
 //               Reclaim takes no change lock, and would find them clean.                        [keepPageDuringWriteback]
-//            2. In each space, with its lock held for writing, take the right to write from the entries of those pages. A fault
-//               that marked a page before it was cleaned holds the lock for reading until its entry is writable, so its entry
-//               is found here; one that comes later marks the page dirty again. The other way round, a page could be marked,
-//               cleaned, copied, and then become writable.                     [protectBeforeCopying, cleanBeforeProtecting]
-//            3. With the file's lock held, page by page: copy the page, as far as the file goes, and write it to the store.
-//               Where that fails, this page and those that were to follow are dirty again. Give the references back.
+//            2. In each space, with its lock held for writing, take the right to write from the entries of those pages, and from
+//               those who keep it. A fault that marked a page before it was cleaned holds the lock for reading until its entry is
+//               writable, so its entry is found here; one that comes later marks the page dirty again. The other way round, a
+//               page could be marked, cleaned, copied, and then become writable.
+//                                           [protectBeforeCopying, invalidateBeforeStoring, cleanBeforeProtecting]
+//            3. With the file's lock held for some pages that follow each other: copy them, as far as the file goes, and write
+//               them to the store with one call. Where that fails, go on page by page; where a page fails, it and those that
+//               were to follow are dirty again. Give the references back.
 //
 // Linux (v6.19, clear_page_dirty_for_io) protects first and cleans then; there the page's lock, which a fault for writing holds
 // over both of its steps, forbids what the order forbids here.
 //
 //   resizing, with the change lock held:                                                          [oneChangeAtATime]
 //            1. With the file's lock held: resize the store, change the size, note the spaces. Faults refuse what is beyond.
-//            2. In each space, with its lock held for writing, unmap what is beyond: a fault that has seen the old size is over
-//               then.                                                                      [unmapBeforeTruncating]
+//            2. In each space, with its lock held for writing, unmap what is beyond, also for those who keep translations: a
+//               fault that has seen the old size is over then.        [unmapBeforeTruncating, invalidateBeforeTruncating]
 //            3. With the file's lock held: take what is beyond out of the cache, clear its mapping words, drop its references.
 //
 // In step 1 the rest of a page that the file has in part is zeroed. It may be written through mappings afterwards, and is zeroed
@@ -47,6 +49,13 @@ extension SafetyRule {
             demand:
                 "While a page is copied to the store, no entry lets anybody write to it who does not mark it dirty.",
             history: "What is written after the page was copied is not known to be there, and never reaches the file.")
+    }
+
+    public static var invalidateBeforeStoring: SafetyRule {
+        SafetyRule(
+            name: "invalidateBeforeStoring",
+            demand: "Who keeps the right to write to a page has lost it before the page is copied to the store.",
+            history: "What a processor wrote by a kept translation, after the page was copied, never reached the file.")
     }
 
     public static var cleanBeforeProtecting: SafetyRule {
@@ -80,6 +89,13 @@ extension SafetyRule {
             history:
                 "What was written behind the end through a mapping was in the file when it grew (Linux, many times).")
     }
+
+    public static var invalidateBeforeTruncating: SafetyRule {
+        SafetyRule(
+            name: "invalidateBeforeTruncating",
+            demand: "Who keeps a translation to a page has lost it before the page's file gives the page up.",
+            history: "A page that its file gave up was freed, and written to by what a processor kept of its entry.")
+    }
 }
 
 /// A file of which pages are in memory, with what is behind it.
@@ -87,14 +103,15 @@ public final class CachedFile<Store: BackingStore>: PageCache, @unchecked Sendab
     // Unchecked as its superclass is.
 
     public let store: Store
-    private var readFailure: Store.Failure?
+    private var readFailures = ReadFailures<Store.Failure>()
 
     private init(
         _ store: Store, _ kind: Kind, _ words: FileWords, number: UInt64, _ references: FrameReferences,
         byteCount: UInt64
     ) {
         self.store = store
-        super.init(kind, words, number: number, references, byteCount: byteCount)
+        super.init(
+            kind, isWritable: store.isWritable, words, number: number, references, byteCount: byteCount)
     }
 
     /// A file with no page in memory yet.
@@ -115,26 +132,28 @@ public final class CachedFile<Store: BackingStore>: PageCache, @unchecked Sendab
     override func readPage(at offset: UInt64, into bytes: inout [UInt8]) -> Bool {
         do throws(Store.Failure) {
             try store.read(at: offset, into: &bytes)
+            readFailures.forget(offset >> log2PageBytes)
             return true
         } catch {
-            readFailure = error
+            readFailures.note(error, ofPage: offset >> log2PageBytes)
             return false
         }
     }
 
-    /// Why a page could last not be read, once: for who was refused with `.unreadable`.
-    public func takeReadFailure<Memory: SharedMemory>(
-        in memory: borrowing Memory
+    /// Why the page of an offset could last not be read: for who was refused with `.unreadable(address)`, of which
+    /// `Region.fileOffset(of:)` tells the offset. The answer stays for all who were refused the same page.
+    ///
+    /// - Returns: `nil` if the page was read since, if it is gone, or if so many other pages failed since (64) that this one was
+    ///   forgotten: the access is to be tried again then, and succeeds or says anew why not.
+    public func readFailure<Memory: SharedMemory>(
+        at offset: UInt64, in memory: borrowing Memory
     ) throws(Memory.Failure) -> Store.Failure? {
-        try memory.withLock(words.lock) { (_) throws(Memory.Failure) in
-            defer { readFailure = nil }
-            return readFailure
-        }
+        try memory.withLock(words.lock) { (_) throws(Memory.Failure) in readFailures[offset >> log2PageBytes] }
     }
 
     // MARK: changes
 
-    /// Writes all dirty pages to the store.
+    /// Writes all dirty pages to the store. When they outlive a failure of the system, `synchronize` says.
     ///
     /// - Throws: The store's failure; what was not written is dirty still.
     /// - Precondition: The caller is in no section and holds no lock.
@@ -143,6 +162,29 @@ public final class CachedFile<Store: BackingStore>: PageCache, @unchecked Sendab
         in memory: borrowing Memory
     ) throws(FileError<Memory.Failure, Store.Failure>) {
         try change(in: memory) { (memory) throws(Memory.Failure) in try self.writeDirtyPages(memory) }
+    }
+
+    /// Writes all dirty pages to the store, and returns when it has them where they outlive a failure of the system.
+    ///
+    /// - Throws: The store's failure. What was not written is dirty still. If the store finds out only now that it lost something,
+    ///   it does not say what: all pages in memory are dirty again. Of pages that were reclaimed since they were written, it is
+    ///   the only word.
+    /// - Precondition: As for `writeBack`. Faults go on meanwhile.
+    /// - Complexity: As `writeBack`, and what the store takes.
+    public func synchronize<Memory: SharedMemory>(
+        in memory: borrowing Memory
+    ) throws(FileError<Memory.Failure, Store.Failure>) {
+        try change(in: memory) { (memory) throws(Memory.Failure) in
+            guard self.kind == .file else { return nil }
+            if let failure = try self.writeDirtyPages(memory) { return failure }
+            do throws(Store.Failure) {
+                try self.store.synchronize()
+                return nil
+            } catch {
+                try self.markAllDirty(memory)
+                return error
+            }
+        }
     }
 
     /// Makes the file shorter, or longer with zeros. What is beyond its end is mapped nowhere afterwards, and is written to
@@ -156,7 +198,8 @@ public final class CachedFile<Store: BackingStore>: PageCache, @unchecked Sendab
         try change(in: memory) { (memory) throws(Memory.Failure) in try self.resizeLocked(byteCount, memory) }
     }
 
-    /// Writes all dirty pages to the store, and gives up all pages.
+    /// Writes all dirty pages to the store, and gives up all pages. The store stays open; what it knows of failures only later, it
+    /// tells who calls `synchronize` before.
     ///
     /// - Throws: The store's failure; the pages stay then.
     /// - Precondition: No region shows the file, and nobody has a page of it pinned.
@@ -215,17 +258,38 @@ public final class CachedFile<Store: BackingStore>: PageCache, @unchecked Sendab
         return failure
     }
 
+    /// How many pages the store gets with one call: 64 KiB, during which nobody else gets a page of the file.
+    private var mostPagesAtOnce: Int { max(1, Int(65_536 >> log2PageBytes)) }
+
     /// Step 3.
     private func write<Memory: SharedMemory>(
         _ dirty: [CachedPage], _ memory: Memory
     ) throws(Memory.Failure) -> Store.Failure? {
-        for number in dirty.indices {
-            if let failure = try write(dirty[number], memory) {
-                for page in dirty[number...] { try references.markDirty(page.frame, in: memory) }
-                return failure
+        var rest = dirty[...]
+        var mostPages = mostPagesAtOnce
+        while let first = rest.first {
+            let run = rest.prefix(mostPages).enumerated().prefix { $1.index == first.index + UInt64($0) }.map(\.element)
+            if let failure = try write(run, from: first.index, memory) {
+                if run.count == 1 {
+                    for page in rest { try references.markDirty(page.frame, in: memory) }
+                    return failure
+                }
+                // Which page failed, and that those before it did not, is known of one page at a time only.
+                mostPages = 1
+            } else {
+                rest = rest.dropFirst(run.count)
             }
         }
         return nil
+    }
+
+    private func markAllDirty<Memory: SharedMemory>(_ memory: Memory) throws(Memory.Failure) {
+        guard acceptsWrites else { return }
+        try memory.withLock(words.lock) { (_) throws(Memory.Failure) in
+            for index in pages.keys.sorted() {
+                if let frame = pages[index] { try references.markDirty(frame, in: memory) }
+            }
+        }
     }
 
     /// The dirty pages in the order of the file.
@@ -244,14 +308,20 @@ public final class CachedFile<Store: BackingStore>: PageCache, @unchecked Sendab
         }
     }
 
+    /// Copies pages that follow each other, and writes them.
     private func write<Memory: SharedMemory>(
-        _ page: CachedPage, _ memory: Memory
+        _ run: [CachedPage], from index: UInt64, _ memory: Memory
     ) throws(Memory.Failure) -> Store.Failure? {
         try memory.withLock(words.lock) { (_) throws(Memory.Failure) in
-            var bytes = [UInt8](repeating: 0, count: Int(pageBytes))
-            try memory.read(range(of: page.frame), into: &bytes)
-            let start = page.index << log2PageBytes
-            bytes.removeLast(Int(pageBytes - min(pageBytes, byteCount - start)))
+            var page = [UInt8](repeating: 0, count: Int(pageBytes))
+            var bytes: [UInt8] = []
+            bytes.reserveCapacity(run.count * page.count)
+            for cached in run {
+                try memory.read(range(of: cached.frame), into: &page)
+                bytes += page
+            }
+            let start = index << log2PageBytes
+            bytes.removeLast(bytes.count - Int(min(UInt64(bytes.count), byteCount - start)))
             do throws(Store.Failure) {
                 try store.write(bytes, at: start)
                 return nil
@@ -300,6 +370,7 @@ public final class CachedFile<Store: BackingStore>: PageCache, @unchecked Sendab
     private func giveUpPages<Memory: SharedMemory>(
         from index: UInt64, _ memory: Memory
     ) throws(Memory.Failure) {
+        readFailures.forget(from: index)
         for index in pages.keys.filter({ $0 >= index }).sorted() {
             guard let frame = pages.removeValue(forKey: index) else { continue }
             try memory.store(0, to: owner(of: frame), .release)

@@ -21,6 +21,12 @@ public struct FileView: Hashable, Sendable {
         self.sharing = sharing
     }
 
+    /// Whether a region may not have these rights: what would be written has nowhere to go (as mmap, mprotect: EACCES).
+    @usableFromInline
+    func refuses(_ rights: Rights) -> Bool {
+        sharing == .shared && !file.acceptsWrites && !rights.isDisjoint(with: .writes)
+    }
+
     /// As the region would begin later.
     func advanced(by bytes: UInt64) -> FileView { FileView(file, offset: offset &+ bytes, sharing) }
 

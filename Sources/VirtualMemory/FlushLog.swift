@@ -5,12 +5,13 @@ import TableMemory
 //
 // Whoever has changed entries:
 //   1. writes their range into the log, under the log's lock: the slot of the next number first, then the number;
+//                                                                                              [writeRangeBeforeNumber]
 //   2. interrupts the processors that keep translations of the space, and waits until each has taken the interrupt.
 //                                                                                                        [interruptKeepers]
 // A processor uses what it keeps with interrupts blocked. When it has blocked them, it looks into the log:  [lookAtFlushLog]
 //   1. It loads the number. If that is the one it knows, nothing was flushed since.
 //   2. It forgets the ranges since then, and loads the number again: if a slot may have been written meanwhile, or there
-//      were more ranges than slots, it forgets everything.
+//      were more ranges than slots, it forgets everything.                                [recheckNumberAfterRanges]
 //
 // An interrupt is taken at the end of a section at the latest, and a section that begins after it was sent sees the number. So
 // after step 2 of the flush no processor uses what it kept of the range.
@@ -22,6 +23,23 @@ extension SafetyRule {
             name: "interruptKeepers",
             demand: "A flush is over when every processor that keeps translations has been interrupted.",
             history: "A flush by hypercall did not wait for who was using a page at that moment (Linux under Xen).")
+    }
+
+    @inlinable
+    public static var writeRangeBeforeNumber: SafetyRule {
+        SafetyRule(
+            name: "writeRangeBeforeNumber",
+            demand: "The log of flushes counts a range when the range is in it.",
+            history:
+                "A processor that looked in between took for the range what its slot had before, and kept the page.")
+    }
+
+    @inlinable
+    public static var recheckNumberAfterRanges: SafetyRule {
+        SafetyRule(
+            name: "recheckNumberAfterRanges",
+            demand: "Ranges count as read from the log if no slot was used again before they were.",
+            history: "Two flushes while a processor read a log that was almost full: it never saw the oldest range.")
     }
 
     @inlinable
@@ -66,11 +84,23 @@ public struct FlushLog: Hashable, Sendable {
         let memory = copy memory
         try memory.withLock(lock) { (_) throws(Memory.Failure) in
             let slot = slot(try memory.load(number, .relaxed))
-            // Releasing: who sees the range sees the number that was there before it.
-            try memory.store(range.first.rawValue, to: slot.first, .release)
-            try memory.store(range.last.rawValue, to: slot.last, .release)
+            var isWritten = false
+            if memory.enforces(.writeRangeBeforeNumber) {
+                try write(range, to: slot, in: memory)
+                isWritten = true
+            }
             _ = try memory.add(1, to: number, .full)
+            if !isWritten { try write(range, to: slot, in: memory) }
         }
+    }
+
+    @inlinable
+    func write<Memory: SharedMemory>(
+        _ range: VirtualRange, to slot: (first: Word<UInt64>, last: Word<UInt64>), in memory: borrowing Memory
+    ) throws(Memory.Failure) {
+        // Releasing: who sees the range sees the number that was there before it.
+        try memory.store(range.first.rawValue, to: slot.first, .release)
+        try memory.store(range.last.rawValue, to: slot.last, .release)
     }
 
     /// Hands over what was flushed since the log had `known` ranges: each range, or `nil` for everything.
@@ -91,6 +121,8 @@ public struct FlushLog: Hashable, Sendable {
             guard first <= last else { return forget(nil) }
             forget(VirtualRange(first: VirtualAddress(first), last: VirtualAddress(last)))
         }
-        if try memory.load(number, .acquire) &- oldest >= Self.slotCount { forget(nil) }
+        if memory.enforces(.recheckNumberAfterRanges), try memory.load(number, .acquire) &- oldest >= Self.slotCount {
+            forget(nil)
+        }
     }
 }

@@ -10,7 +10,7 @@ import TableMemory
 //   3. Flushes: after it no processor uses what it kept of the range (`FlushLog`).
 //   4. Only then gives up the pages and tables that the entries led to, and leaves the files that it shows no more: writeback
 //      then looks for entries elsewhere.         [flushBeforeFree, flushWhenBatchFails, flushBeforeLeavingFile]
-//   5. Tells the observers that it is over.
+//   5. Tells the observers that it is over: a device sees what the entries are now, and processors do.  [flushBeforeEnd]
 //   6. Releases the space's lock.                                                                [flushUnderLock]
 //
 // Why under the lock: the next who changes the space must not find an entry changed already and conclude that nobody can use
@@ -59,6 +59,14 @@ extension SafetyRule {
             history:
                 "A page did not look mapped any more, was cleaned, and written by a translation that was kept (Linux, rmap)."
         )
+    }
+
+    @inlinable
+    public static var flushBeforeEnd: SafetyRule {
+        SafetyRule(
+            name: "flushBeforeEnd",
+            demand: "Observers hear that a change is over when no processor uses what was there before it.",
+            history: "A device wrote to the copy of a page, and the program that it told of that read the old page.")
     }
 
     @inlinable
@@ -196,9 +204,10 @@ final class Invalidation<Format: WritableFormat, Structure: SpaceStructure> {
     /// Steps 3 to 5.
     @usableFromInline
     func finish<Memory: SharedMemory>(in memory: borrowing Memory) throws(Memory.Failure) {
-        try settle(in: memory)
+        if memory.enforces(.flushBeforeEnd) { try settle(in: memory) }
         for range in forgotten { try tell(range, in: memory) }
         for (observer, range) in told { try observer.endInvalidation(of: range, in: memory) }
+        try settle(in: memory)
         forgotten = []
         told = []
     }

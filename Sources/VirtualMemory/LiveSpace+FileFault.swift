@@ -8,10 +8,14 @@ import TableMemory
 //   2. A fault for writing that meets such an entry
 //      - of a shared region marks the page dirty, and then makes the entry writable;               [markDirtyBeforeWritable]
 //      - of a private region copies the page, puts the copy in its place, and drops the mapping of the page.
+//        While it copies, it has a reference to the page, taken before a second look at the entry.     [keepPageWhileCopying]
 //   The entry is changed as in any fault: with its table's lock held, if it still is what it was.     [revalidateUnderLock]
+//   3. A page that is not the file's is for nobody to copy or to make writable, and the access is denied: if the entry still
+//      is what it was.                                                                       [recheckEntryBeforeDenial]
 //
-// Truncation and writeback change entries with the space's lock held for writing: the page of an entry that a fault looks at
-// stays the file's until the fault is over.
+// Truncation and writeback change entries with the space's lock held for writing. Of a shared region, the page of an entry
+// that a fault looks at stays the file's until the fault is over. Of a private region it does not: another fault may copy it
+// at the same time and drop its mapping, and then nothing keeps it from being given up and used again (`PageCache.reclaim`).
 
 extension SafetyRule {
     @inlinable
@@ -20,6 +24,26 @@ extension SafetyRule {
             name: "markDirtyBeforeWritable",
             demand: "The page of a file is dirty before an entry lets anybody write to it.",
             history: "What was written to a page that nobody knew to be dirty was dropped with it (Linux, many times).")
+    }
+
+    @inlinable
+    public static var keepPageWhileCopying: SafetyRule {
+        SafetyRule(
+            name: "keepPageWhileCopying",
+            demand: "A page is copied with a reference to it that was there when its entry was looked at again.",
+            history:
+                "Two wrote to a private page first; one let it go, and the other copied a freed frame (found by exploration)."
+        )
+    }
+
+    @inlinable
+    public static var recheckEntryBeforeDenial: SafetyRule {
+        SafetyRule(
+            name: "recheckEntryBeforeDenial",
+            demand: "A write is denied for what the page is only if the entry still maps that page.",
+            history:
+                "A write was refused since another had copied the page, and the file given it up (found by exploration)."
+        )
     }
 }
 
@@ -61,15 +85,21 @@ extension LiveSpace {
 
     /// Step 2. Whoever comes back looks at the entry again: it is writable, or somebody else has changed it.
     ///
+    /// - Returns: `.accessDenied` if the page is none of the file's; `.outOfMemory` also if it cannot be kept because there are
+    ///   too many references to it.
     /// - Precondition: The region's rights allow what is asked for, and the entry's do not; or a private page is to be copied.
     @inlinable
     func makeWritable<Memory: SharedMemory>(
         _ entry: Entry, at place: PhysicalAddress, of table: PhysicalAddress, _ address: VirtualAddress,
         _ region: Region, _ view: FileView, in memory: Memory
     ) throws(Memory.Failure) -> Refusal? {
-        guard let frame = try pageOfFile(entry, view, in: memory) else { return .accessDenied(address) }
         // A table in which a leaf of a page is found stays: it is not empty as long as the space's lock is held.
         let loaded = LoadedEntry(value: entry, place: place)
+        guard let frame = try pageOfFile(entry, view, in: memory) else {
+            var isStill = true
+            if memory.enforces(.recheckEntryBeforeDenial) { isStill = try self.isStill(loaded, in: memory) }
+            return isStill ? .accessDenied(address) : nil
+        }
         switch view.sharing {
         case .shared:
             if memory.enforces(.markDirtyBeforeWritable) { try references.markDirty(frame, in: memory) }
@@ -77,10 +107,18 @@ extension LiveSpace {
             var change = LeafChange(format, .leafTable, region.attributes.rights)
             _ = try replace(loaded, by: change.changed(entry), of: table, in: memory)
         case .private:
-            guard let own = try references.allocator.allocate(in: memory) else { return .outOfMemory }
-            var bytes = [UInt8](repeating: 0, count: Int(format.pageBytes))
-            try memory.read(map.range(of: frame, .single), into: &bytes)
-            try memory.write(bytes, to: map.range(of: own, .single))
+            var kept: Frame?
+            if memory.enforces(.keepPageWhileCopying) {
+                kept = try references.take(on: frame, in: memory)
+                let isStill = try isStill(loaded, in: memory)
+                guard kept != nil, isStill else {
+                    if let kept { try references.drop(on: kept, in: memory) }
+                    return isStill ? .outOfMemory : nil
+                }
+            }
+            let copy = try newCopy(of: frame, in: memory)
+            if let kept { try references.drop(on: kept, in: memory) }
+            guard let own = copy else { return .outOfMemory }
             // The allocation's reference becomes the mapping's.
             try memory.store(1, to: map.descriptor(of: own).mapCount, .relaxed)
             let invalidation = try beginInvalidation(of: format.range(of: address, at: .leafTable), in: memory)
@@ -93,6 +131,16 @@ extension LiveSpace {
             if let invalidation { try invalidation.finish(in: memory) }
         }
         return nil
+    }
+
+    /// A new frame with what a page holds; `nil` if there is none.
+    @inlinable
+    func newCopy<Memory: SharedMemory>(of frame: Frame, in memory: borrowing Memory) throws(Memory.Failure) -> Frame? {
+        guard let new = try references.allocator.allocate(in: memory) else { return nil }
+        var bytes = [UInt8](repeating: 0, count: Int(format.pageBytes))
+        try memory.read(map.range(of: frame, .single), into: &bytes)
+        try memory.write(bytes, to: map.range(of: new, .single))
+        return new
     }
 }
 
@@ -136,7 +184,7 @@ extension SpaceEditor where Memory: SharedMemory {
         let rights = format.rights(of: leaf.value, at: .leafTable)
         // Who took the right before has flushed before he released the space's lock.
         guard !rights.isDisjoint(with: .writes) else { return }
-        try beginChange(of: page)
+        if memory.enforces(.invalidateBeforeStoring) { try beginChange(of: page) }
         let change = LeafChange(format, .leafTable, rights.subtracting(.writes))
         try changeWithCare(leaf.value, at: leaf.place, change)
     }
@@ -166,8 +214,9 @@ extension SpaceEditor where Memory: SharedMemory {
             if kept.first <= first { return }
             last = VirtualAddress(kept.first.rawValue - 1)
         }
-        try beginChange(of: VirtualRange(first: first, last: last))
-        try unmapEntries(root.table, Format.fixedTopLevel ?? root.topLevel, first, last)
+        let part = VirtualRange(first: first, last: last)
+        if memory.enforces(.invalidateBeforeTruncating) { try beginChange(of: part) }
+        try unmapEntries(root.table, Format.fixedTopLevel ?? root.topLevel, part.first, part.last)
     }
 
     /// The entry that a walk to an address ends at, and the addresses that it is for.

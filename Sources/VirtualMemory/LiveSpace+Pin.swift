@@ -3,12 +3,26 @@ import TableMemory
 
 // Pinning pages, whatever it takes: first without a lock; what is left, with the space's lock held for reading.
 //
-// Under that lock no page is unmapped, so a leaf that is found keeps its frame alive, and the pins need no second look. A
-// page that is not mapped, or not with the rights that are asked for, is a fault.
+//   1. Find the leaf. A page that is not mapped, or not with the rights that are asked for, is a fault.
+//   2. For a pin that is kept for long the region decides: a shared one of a file that has to know when it is written
+//      refuses it for writing; a private one copies the page first, also for reading, so that who reads through the pin sees
+//      what is written to the region later.                                          [unshareBeforeLongTermPin]
+//   3. Take the pins, and look at the leaf again: if it has changed, give them back and start again. What step 2 took the
+//      page for, and that it could not be pinned, is then void as well.            [recheckEntryAfterLockedPin]
 //
-// Whether a page may be pinned for long, the region decides: a shared one of a file that has to know when it is written
-// refuses it for writing; a private one copies the page first, also for reading, so that who reads through the pin sees what
-// is written to the region later.                                                  [unshareBeforeLongTermPin]
+// The lock keeps tables and most pages, but not a page of a file in a private region: a fault that copies it holds the lock
+// for reading too, and then only the file keeps it, which gives it up with no lock but its own (`PageCache.reclaim`).
+
+extension SafetyRule {
+    public static var recheckEntryAfterLockedPin: SafetyRule {
+        SafetyRule(
+            name: "recheckEntryAfterLockedPin",
+            demand: "After the pins were taken under the lock for reading, the leaf still is what it was.",
+            history:
+                "A page was copied on a write, given up by its file and used again, and then pinned (found by exploration)."
+        )
+    }
+}
 
 extension LiveSpace {
     /// Pins all pages of a range, mapping those that a region says are to be there.
@@ -79,9 +93,17 @@ extension LiveSpace {
                 let end = format.last(of: found.entry, at: found.level, from: address, limit: range.last)
                 let physical = format.physical(of: found.entry, at: found.level, for: address)
                 let pages = pageCount(address, end)
-                guard let frame = map.frame(of: physical),
-                    let head = try references.takePins(pages, on: frame, in: lock.memory)
-                else { return .notPinnable(address) }
+                guard let frame = map.frame(of: physical) else { return .notPinnable(address) }
+                let head = try references.takePins(pages, on: frame, in: lock.memory)
+                var isStill = true
+                if lock.memory.enforces(.recheckEntryAfterLockedPin) {
+                    isStill = try self.isStill(LoadedEntry(value: found.entry, place: found.place), in: lock.memory)
+                }
+                guard isStill else {
+                    if let head { try references.unpin(pages, on: head, in: lock.memory) }
+                    continue
+                }
+                guard let head else { return .notPinnable(address) }
                 pins.append(makePin(frame, pages, head))
                 if end == range.last { return nil }
                 address = VirtualAddress(end.rawValue + 1)

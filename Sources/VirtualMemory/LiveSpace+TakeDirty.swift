@@ -15,7 +15,8 @@ import TableMemory
 // (`LiveSpace+DirtyRecord`): who finds a leaf clean that was cleaned a moment ago flushes as well, and a device that mirrors the
 // range has to ask for the right to write again, which records a write.           [announceFlush, flushWholeRangeWhenNested]
 //
-// So whoever copies a page after the call has all that was written before it, and what is written later is recorded again. Two
+// So whoever copies a page after the call has all that was written before it, and what is written later is recorded again. What is
+// written through a pin leaves no trace in entries: who pins says so when he unpins (`LiveSpace.unpin`), and of the frame only. Two
 // who take from the same range at the same time share what there is: neither may copy a page that only the other was told of.
 
 extension SafetyRule {
@@ -31,6 +32,8 @@ extension SafetyRule {
 
 extension LiveSpace where Format: RecordingFormat {
     /// Takes the records of writes in a range: each page that was written since they were last taken is told once.
+    ///
+    /// Writes by processors, guests and mirrored devices are recorded; those through pins are known to who pins.
     ///
     /// - Precondition: The caller is in no section.
     /// - Complexity: The entries of the leaf tables of the range, and a flush where something is taken.

@@ -25,6 +25,7 @@ public typealias Space<Format: WritableFormat> = LiveSpace<Format, SoundStructur
 public final class LiveSpace<Format: WritableFormat, Structure: SpaceStructure>: @unchecked Sendable {
     // Unchecked: the regions are guarded by the space's lock, which is a word of the shared memory and unknown to the compiler.
 
+    /// `WritableFormat.ofLiveSpaces` of the one that the space was made with.
     public let format: Format
     /// Of the frames that tables are made of and that are mapped.
     public let references: FrameReferences
@@ -52,7 +53,7 @@ public final class LiveSpace<Format: WritableFormat, Structure: SpaceStructure>:
         _ format: Format, _ references: FrameReferences, _ words: SpaceWords, _ policy: ReclaimPolicy,
         _ filling: TableFilling
     ) {
-        self.format = format
+        self.format = format.ofLiveSpaces
         self.references = references
         self.words = words
         self.policy = policy

@@ -12,10 +12,11 @@ public final class MemoryStore: BackingStore, @unchecked Sendable {
             case read
             case write
             case resize
+            case synchronize
         }
 
         public let call: Call
-        /// Where; of `resize`, the size.
+        /// Where; of `resize`, the size; of `synchronize`, 0.
         public let offset: UInt64
 
         public init(_ call: Call, at offset: UInt64) {
@@ -25,15 +26,24 @@ public final class MemoryStore: BackingStore, @unchecked Sendable {
     }
 
     public private(set) var bytes: [UInt8]
-    /// The calls that fail, and change nothing.
+    public let isWritable: Bool
+    /// How many bytes it can have.
+    public let limit: UInt64
+    /// The calls that fail, and change nothing. A call to write fails if it would write at the offset.
     public var failures: Set<Failure> = []
 
-    public init(_ bytes: [UInt8]) { self.bytes = bytes }
+    /// - Parameters:
+    ///   - isWritable: Whether it can be written and resized; else both fail.
+    ///   - limit: How many bytes it can have: what would be more fails.
+    public init(_ bytes: [UInt8], isWritable: Bool = true, limit: UInt64 = 1 << 32) {
+        self.bytes = bytes
+        self.isWritable = isWritable
+        self.limit = max(min(limit, UInt64(Int.max)), UInt64(bytes.count))
+    }
 
     private func require(_ call: Failure.Call, _ offset: UInt64) throws(Failure) {
         let failure = Failure(call, at: offset)
-        // What cannot be in memory at all fails as well.
-        if failures.contains(failure) || offset > UInt64(Int.max) { throw failure }
+        if failures.contains(failure) || offset > limit { throw failure }
     }
 
     public func byteCount() -> UInt64 { UInt64(bytes.count) }
@@ -48,6 +58,10 @@ public final class MemoryStore: BackingStore, @unchecked Sendable {
 
     public func write(_ source: [UInt8], at offset: UInt64) throws(Failure) {
         try require(.write, offset)
+        let count = UInt64(source.count)
+        let failure = failures.filter { $0.call == .write && $0.offset >= offset && $0.offset - offset < count }
+        if let first = failure.min(by: { $0.offset < $1.offset }) { throw first }
+        guard isWritable, count <= limit - offset else { throw Failure(.write, at: offset) }
         let end = Int(offset) + source.count
         if end > bytes.count { bytes += [UInt8](repeating: 0, count: end - bytes.count) }
         bytes.replaceSubrange(Int(offset)..<end, with: source)
@@ -55,6 +69,7 @@ public final class MemoryStore: BackingStore, @unchecked Sendable {
 
     public func resize(to byteCount: UInt64) throws(Failure) {
         try require(.resize, byteCount)
+        guard isWritable else { throw Failure(.resize, at: byteCount) }
         let count = Int(byteCount)
         if count > bytes.count {
             bytes += [UInt8](repeating: 0, count: count - bytes.count)
@@ -62,4 +77,6 @@ public final class MemoryStore: BackingStore, @unchecked Sendable {
             bytes.removeLast(bytes.count - count)
         }
     }
+
+    public func synchronize() throws(Failure) { try require(.synchronize, 0) }
 }

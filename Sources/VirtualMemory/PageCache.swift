@@ -33,6 +33,8 @@ public class PageCache: @unchecked Sendable {
     }
 
     public let kind: Kind
+    /// Whether shared regions may let somebody write: not of a file whose store cannot be written.
+    public let acceptsWrites: Bool
     public let words: FileWords
     /// In the mapping words of its pages.
     public let number: UInt64
@@ -42,8 +44,12 @@ public class PageCache: @unchecked Sendable {
     /// The reverse map: the spaces with regions of the file. Where in a space those are, its regions say.
     var spaces: [any FileSpace] = []
 
-    init(_ kind: Kind, _ words: FileWords, number: UInt64, _ references: FrameReferences, byteCount: UInt64) {
+    init(
+        _ kind: Kind, isWritable: Bool, _ words: FileWords, number: UInt64, _ references: FrameReferences,
+        byteCount: UInt64
+    ) {
         self.kind = kind
+        acceptsWrites = kind == .sharedMemory || isWritable
         self.words = words
         self.number = number
         self.references = references

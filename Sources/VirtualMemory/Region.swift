@@ -28,6 +28,12 @@ public struct Region: Hashable, Sendable {
         self.largestLeaf = largestLeaf
     }
 
+    /// Where in its file an address is; `nil` if the region shows no file, or not there.
+    public func fileOffset(of address: VirtualAddress) -> UInt64? {
+        guard case .file(let view) = content, range.contains(address) else { return nil }
+        return view.offset &+ (address.rawValue &- range.first.rawValue)
+    }
+
     /// The part of the region in a range; `nil` if there is none.
     func clipped(to part: VirtualRange, attributes: EntryAttributes? = nil) -> Region? {
         guard let common = range.intersection(part) else { return nil }
@@ -81,6 +87,17 @@ struct RegionMap {
         let index = firstIndex(endingFrom: range.first)
         guard index < regions.count else { return nil }
         return regions[index].range.intersection(range)?.first
+    }
+
+    /// The lowest address of a range with a region that may not have certain rights. Complexity: the regions in the range.
+    func firstRefusal(of rights: Rights, in range: VirtualRange) -> VirtualAddress? {
+        // Only rights to write are ever refused.
+        if rights.isDisjoint(with: .writes) { return nil }
+        for region in regions[firstIndex(endingFrom: range.first)...] {
+            guard let part = region.range.intersection(range) else { return nil }
+            if case .file(let view) = region.content, view.refuses(rights) { return part.first }
+        }
+        return nil
     }
 
     /// Whether a fault in a range may use a leaf of that size.

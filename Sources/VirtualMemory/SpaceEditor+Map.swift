@@ -259,6 +259,7 @@ extension SpaceEditor {
         if case .file(let view) = region.content {
             let last = view.offset &+ (range.last.rawValue &- range.first.rawValue)
             guard view.offset & offsetMask == 0, last >= view.offset else { return .invalidRange(range) }
+            if view.refuses(region.attributes.rights) { return .notWritable(range.first) }
         }
         if space.hasRegions, let overlap = firstRegion(in: range) { return .alreadyMapped(overlap) }
         if case .failure(let refusal) = try space.grow(toCover: range, in: memory) { return refusal }

@@ -10,6 +10,7 @@ extension SpaceEditor where Memory: SharedMemory {
         guard let (root, part) = try root(for: range) else { return .invalidRange(range) }
         if let refusal = inexpressible(rights) { return refusal }
         guard let part else { return nil }
+        if space.hasRegions, let address = firstRefusal(of: rights, in: part) { return .notWritable(address) }
         try waitBeforeReuse()
         if let refusal = try splitEnds(of: part, root) { return refusal }
         if space.hasRegions { changeRegions(part, rights) }
@@ -25,6 +26,11 @@ extension SpaceEditor where Memory: SharedMemory {
             return .notExpressible(error)
         }
         return nil
+    }
+
+    @usableFromInline
+    func firstRefusal(of rights: Rights, in range: VirtualRange) -> VirtualAddress? {
+        space.regions.firstRefusal(of: rights, in: range)
     }
 
     @usableFromInline

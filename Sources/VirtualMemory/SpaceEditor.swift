@@ -199,7 +199,8 @@ extension LiveSpace {
     /// Gives what is mapped in a range, and its regions, other rights. Holes stay holes. Leaves that reach beyond the range
     /// are split first.
     ///
-    /// - Throws: As `unmap`, and `.notExpressible`.
+    /// - Throws: As `unmap`, and `.notExpressible`; `.notWritable` with the first address of a shared region that would let somebody
+    ///   write to a file whose store cannot be written. Nothing has changed then.
     @inlinable
     public func protect<Memory: SharedMemory>(
         _ range: VirtualRange, _ rights: Rights, in memory: borrowing Memory
@@ -210,7 +211,8 @@ extension LiveSpace {
     /// Says what is to be in a range where nothing is mapped yet.
     ///
     /// - Throws: `.alreadyMapped` if there is a region already; `.invalidRange`, also for a device whose memory is frames of
-    ///   the map; `.notExpressible`, `.outOfMemory`.
+    ///   the map; `.notWritable` if it is shared and lets somebody write to a file whose store cannot be written;
+    ///   `.notExpressible`, `.outOfMemory`.
     @inlinable
     public func add<Memory: SharedMemory>(
         _ region: Region, in memory: borrowing Memory

@@ -14,6 +14,9 @@ public protocol WritableFormat: PageTableFormat {
     func covers(_ range: VirtualRange, topLevel: Level) -> Bool
     /// As for a range, for one address: what is asked for each page.
     func covers(_ address: VirtualAddress, topLevel: Level) -> Bool
+    /// The format as live spaces have it: with what software keeps in bits that hardware leaves to it, and that mean anything in
+    /// tables of somebody else's.
+    var ofLiveSpaces: Self { get }
     /// What walkers see of a space: its root with its depth.
     func addressSpace(root: PhysicalAddress, topLevel: Level) -> AddressSpace<Self>
     /// The entry that maps nothing.
@@ -39,6 +42,9 @@ extension WritableFormat {
     public func covers(_ address: VirtualAddress, topLevel: Level) -> Bool {
         covers(VirtualRange(first: address, last: address), topLevel: topLevel)
     }
+
+    @inlinable
+    public var ofLiveSpaces: Self { self }
 
     @inlinable
     public func recordBits(at level: Level) -> UInt64 { 0 }

@@ -47,6 +47,28 @@ struct FileTests {
         }
     }
 
+    @Test func `what is written is synchronized, and closing says whether it was kept, once`() throws {
+        try withScratchPath { path in
+            let file = try HostFile(path: path, .create)
+            #expect(file.isWritable)
+            try file.write([1], at: 0)
+            try file.synchronize()
+            try file.close()
+            #expect(FileManager.default.contents(atPath: path) == Data([1]))
+            for call in ["close", "fsync"] {
+                #expect(throws: HostFileError(call: call, path: path, offset: nil, code: EBADF)) {
+                    if call == "close" { try file.close() } else { try file.synchronize() }
+                }
+            }
+            #expect(throws: HostFileError(call: "pwrite", path: path, offset: 0, code: EBADF)) {
+                try file.write([2], at: 0)
+            }
+            let unwritable = try HostFile(path: path, .readOnly)
+            #expect(!unwritable.isWritable)
+            try unwritable.synchronize()
+        }
+    }
+
     @Test func `bytes are copied in the order of addresses, and only where they are to be`() throws {
         try makeProcessors().withProcessor { memory in
             let bytes = (0..<64).map { UInt8($0) }

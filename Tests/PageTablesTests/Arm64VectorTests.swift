@@ -34,6 +34,34 @@ struct Arm64VectorTests {
         #expect(dirty.flags == [.accessed, .dirty])
     }
 
+    @Test func `bit 55 says that a page was written only where it is known to be software's record`() {
+        let readOnly = Entry(0x00e8_0000_1234_5fc3 & ~(1 << 51))
+        let ours = Arm64<Granule4K>(softwareDirty: true)
+        #expect(format.attributes(of: readOnly, at: pte).flags == [.accessed])
+        #expect(ours.attributes(of: readOnly, at: pte).flags == [.accessed, .dirty])
+        #expect(ours.attributes(of: readOnly, at: pte).rights == [.supervisorRead, .userRead])
+        #expect(
+            ours.attributeBits(of: readOnly, at: pte) != ours.attributeBits(of: Entry(0x0060_0000_1234_5fc3), at: pte))
+        #expect(
+            format.attributeBits(of: readOnly, at: pte)
+                == format.attributeBits(of: Entry(0x0060_0000_1234_5fc3), at: pte))
+    }
+
+    @Test func `the record of a write goes from DBM to bit 55 with the right to write, and back`() {
+        let ours = Arm64<Granule4K>(hardwareDirty: true, softwareDirty: true)
+        var decoded = ours.decode(Entry(0x0068_0000_1234_5f43), at: pte)
+        decoded.attributes.rights.subtract(.writes)
+        let protected = ours.encode(decoded, at: pte)
+        #expect(protected.rawValue == 0x00e0_0000_1234_5fc3)
+        decoded = ours.decode(protected, at: pte)
+        decoded.attributes.rights.formUnion(.writes)
+        #expect(ours.encode(decoded, at: pte).rawValue == 0x0068_0000_1234_5f43)
+        decoded.attributes.flags.remove(.dirty)
+        #expect(ours.encode(decoded, at: pte).rawValue == 0x0068_0000_1234_5fc3)
+        decoded.attributes.rights.subtract(.writes)
+        #expect(ours.encode(decoded, at: pte).rawValue == 0x0060_0000_1234_5fc3)
+    }
+
     @Test func `the access flag does not decide whether an entry is a leaf`() {
         #expect(format.shape(of: Entry(0x1000_0343), at: pte) == .leaf)
         #expect(format.attributes(of: Entry(0x1000_0343), at: pte).flags == .global)

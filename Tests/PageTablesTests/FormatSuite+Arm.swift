@@ -11,6 +11,10 @@ extension FormatCase {
         FormatCase("arm64, 40-bit", Arm64<Granule4K>(physicalAddressBits: 40), long64(40)),
         FormatCase("arm64, without hierarchy", Arm64<Granule4K>(hierarchicalRights: false), long64(48, tables: 1)),
         FormatCase("arm64, hardware dirty", Arm64<Granule16K>(hardwareDirty: true), long64(48)),
+        FormatCase("arm64, software dirty", Arm64<Granule4K>(softwareDirty: true), long64(48)),
+        FormatCase(
+            "arm64, hardware and software dirty", Arm64<Granule64K>(hardwareDirty: true, softwareDirty: true),
+            long64(48)),
         FormatCase("arm LPAE", ArmLPAE(), long32(tables: 12)),
         FormatCase("arm LPAE, without hierarchy", ArmLPAE(hierarchicalRights: false), long32(tables: 1)),
         FormatCase("arm short", ArmShort(), short(rights: 11)),

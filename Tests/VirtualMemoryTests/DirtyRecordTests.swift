@@ -115,6 +115,7 @@ private struct DirtyRecordGame<Format: WritableFormat> {
     private let keepsRecord: Bool
 
     init(_ format: Format, _ name: String, _ run: Int) throws {
+        let format = format.ofLiveSpaces
         self.format = format
         replay = "\(name), run \(run); \(SeededRandom.replay("DirtyRecordTests"))"
         random = SeededRandom(for: "dirty \(name) \(run)")

@@ -8,9 +8,10 @@ import Testing
 
 /// What a region shows in the table.
 private enum Shown: String, CaseIterable {
+    /// Shared, it is shared memory that was zero at first, of a file that nobody else knows: see `mmap`.
     case anonymous
     case sharedMemory = "shared memory"
-    /// A file that may not be written: a shared region of it lets nobody write.
+    /// A file whose store cannot be written: a shared region of it lets nobody write.
     case readOnlyFile = "read-only file"
     case file
     /// To a fast pin, a page that was truncated after its entry was loaded; to a slow one, a file that ends before the page.
@@ -24,6 +25,10 @@ private let expected = """
     | anonymous      | private | read  | long  | pin     | pin                 |
     | anonymous      | private | write | short | pin     | pin                 |
     | anonymous      | private | write | long  | pin     | pin                 |
+    | anonymous      | shared  | read  | short | pin     | pin                 |
+    | anonymous      | shared  | read  | long  | pin     | pin                 |
+    | anonymous      | shared  | write | short | pin     | pin                 |
+    | anonymous      | shared  | write | long  | pin     | pin                 |
     | shared memory  | shared  | read  | short | pin     | pin                 |
     | shared memory  | shared  | read  | long  | pin     | pin                 |
     | shared memory  | shared  | write | short | pin     | pin                 |
@@ -89,12 +94,15 @@ private let page = VirtualRange(first: address, last: VirtualAddress(0x40_0fff))
 struct LongTermPinTests {
     /// A space with the page that a row speaks of.
     private func machine(_ row: Row) throws -> HostMachine<MemoryStore> {
+        let bytes = [UInt8](repeating: row.shown == .anonymous ? 0 : 7, count: 4096)
+        let isSharedMemory = row.shown == .sharedMemory || row.shown == .anonymous
         let machine = try HostMachine(
-            MemoryStore([UInt8](repeating: 7, count: 4096)), row.shown == .sharedMemory ? .sharedMemory : .file)
+            MemoryStore(bytes, isWritable: row.shown != .readOnlyFile), isSharedMemory ? .sharedMemory : .file)
         let isReadOnly = row.shown == .readOnlyFile && row.sharing == .shared
+        let isOfFile = row.shown != .anonymous || row.sharing == .shared
         try machine.spaces[0].add(
             Region(
-                page, row.shown == .anonymous ? .anonymous : .file(FileView(machine.file, row.sharing)),
+                page, isOfFile ? .file(FileView(machine.file, row.sharing)) : .anonymous,
                 machine.spaces[0].format.attributes(isReadOnly ? [.read] : [.read, .write])), in: machine.memory)
         return machine
     }
@@ -134,7 +142,8 @@ struct LongTermPinTests {
         switch machine.pin(page, for: row.access, longTerm: row.longTerm, in: space) {
         case .success(let pins):
             let head = try #require(pins.first).head
-            let isCopy = row.shown != .anonymous && machine.file.pages[0] != head
+            let isOwn = row.shown == .anonymous && row.sharing == .private
+            let isCopy = !isOwn && machine.file.pages[0] != head
             #expect((isCopy ? "pin a copy" : "pin") == row.slow)
             #expect(machine.bytes(1, at: pins[0].range.first) == [row.shown == .anonymous ? 0 : 7])
             space.unpin(pins[0], in: memory)
@@ -151,8 +160,8 @@ struct LongTermPinTests {
             contentsOf: repository.appendingPathComponent("Documentation/Protocols.md"), encoding: .utf8)
         #expect(text.contains(expected))
         let rows = expected.split(separator: "\n").compactMap(Row.init)
-        // Four that are shown shared or private, and anonymous memory, which is private: shared, it is shared memory.
-        let count = (4 * 2 + 1) * 4
+        // What is shown, shared or private, for reading or writing, short or long; each has two columns.
+        let count = Shown.allCases.count * 2 * 2 * 2
         #expect(Set(rows.map(\.testDescription)).count == count)
         #expect(rows.count == count)
     }

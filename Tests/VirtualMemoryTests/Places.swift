@@ -22,7 +22,8 @@ struct Places<Format: WritableFormat>: Sendable {
             format.addressSpace(root: PhysicalAddress(0), topLevel: level).trees
                 .flatMap { [$0.range.first.rawValue, $0.range.last.rawValue &+ 1] }
         }
-        devices = pageBytes < 4096 ? 1 << 24 : 1 << 40
+        let largest = leafLevels.last.map { 1 << format.shift($0) } ?? pageBytes
+        devices = max(pageBytes < 4096 ? 1 << 24 : 1 << 40, largest)
     }
 
     func bytes(_ level: Level) -> UInt64 { 1 << format.shift(level) }

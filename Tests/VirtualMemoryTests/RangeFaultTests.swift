@@ -96,6 +96,7 @@ private struct MirrorGame<Format: WritableFormat> {
     private var random: SeededRandom
 
     init(_ format: Format, _ name: String, _ run: Int) throws {
+        let format = format.ofLiveSpaces
         self.format = format
         replay = "\(name), run \(run); \(SeededRandom.replay("RangeFaultTests"))"
         random = SeededRandom(for: "mirror \(name) \(run)")

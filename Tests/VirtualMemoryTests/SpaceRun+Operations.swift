@@ -406,8 +406,10 @@ extension SpaceRun {
         }
     }
 
-    /// Whether a device's region describes all of a range as it is mapped, so that a split only clears it.
+    /// Whether a device's region describes all of a range as it is mapped, so that a split only clears it. Entries in halves are
+    /// not cleared.
     private func isDescribed(_ first: UInt64, _ last: UInt64) -> Bool {
+        if F.isAccessedInHalves { return false }
         let regions = model.regions.joined.parts(first, last)
         guard regions.count == 1, let region = regions.first, region.first == first, region.last == last else {
             return false

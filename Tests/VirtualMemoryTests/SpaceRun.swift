@@ -34,6 +34,7 @@ final class SpaceRun<F: WritableFormat> {
         filling: TableFilling = .single
     ) throws {
         self.name = "\(name), \(purpose)"
+        let format = format.ofLiveSpaces
         self.format = format
         random = SeededRandom(for: self.name)
         places = Places(format)

@@ -10,9 +10,11 @@ import Testing
 struct RecordingCase: Sendable, CustomTestStringConvertible {
     let testDescription: String
     let run: @Sendable () throws -> Void
+    let protect: @Sendable () throws -> Void
 
     init<F: RecordingFormat>(_ name: String, _ format: F, steps: Int) {
         testDescription = name
+        protect = { try SpaceRun(format, name, "records of pages that are protected").takeFromProtected() }
         run = { try SpaceRun(format, name, "records of use").takeAtRandom(steps) }
     }
 
@@ -21,6 +23,10 @@ struct RecordingCase: Sendable, CustomTestStringConvertible {
         RecordingCase("small, 32-bit", SmallFormat<UInt32>(), steps: 800),
         RecordingCase("x86-64", X86_64(), steps: 60),
         RecordingCase("x86-64, five levels", X86_64FiveLevel(), steps: 60),
+        RecordingCase("arm64, 4 KiB", Arm64<Granule4K>(), steps: 30),
+        RecordingCase("arm64, 4 KiB, writes recorded", Arm64<Granule4K>(hardwareDirty: true), steps: 60),
+        RecordingCase("arm64, 16 KiB, writes recorded", Arm64<Granule16K>(hardwareDirty: true), steps: 20),
+        RecordingCase("x86 EPT", X86EPT(), steps: 20),
         RecordingCase("riscv Sv48", RISCVSv48(), steps: 60),
         RecordingCase("ppc64 radix, 64 KiB", PPC64Radix64K(), steps: 60),
     ]
@@ -101,10 +107,58 @@ extension SpaceRun where F: RecordingFormat {
     }
 }
 
+extension SpaceRun where F: RecordingFormat {
+    /// Pages 0 and 1 are written, page 2 is not; then pages 1 and 2 lose the right to write, and get it back.
+    fileprivate func takeFromProtected() throws {
+        let processor = try RunningProcessor(self)
+        let (all, some) = (pages(0, 2), pages(1, 2))
+        let (reading, writing) = (attributes(.read), attributes([.read, .write]))
+        try space.map(all, to: device(0), writing, in: memory)
+        func write(_ pages: [UInt64]) throws {
+            for page in pages {
+                let found = try processor.physical(of: address(page).rawValue, for: .write, .user)
+                try verify(found == device(page), "page \(page) cannot be written")
+            }
+        }
+        func require(_ dirty: [Bool], canWrite: Bool) throws {
+            for page in 0..<3 as Range<UInt64> {
+                guard case .mapped(let mapping) = try translate(address(page).rawValue) else {
+                    throw failure("page \(page) is not mapped")
+                }
+                let flags = format.attributes(of: mapping.leaf, at: mapping.level).flags
+                try verify(flags.contains(.dirty) == dirty[Int(page)], "page \(page) has \(flags)")
+                try verify(mapping.rights.canWrite == (canWrite || page == 0), "page \(page) has \(mapping.rights)")
+            }
+        }
+        step = "taken while protected"
+        try write([0, 1])
+        try space.protect(some, reading.rights, in: memory)
+        try require([true, true, false], canWrite: false)
+        try verify(try take(.dirty, in: all).dirty.ranges == [pages(0, 1)], "pages 0 and 1 were written")
+        try require([false, false, false], canWrite: false)
+        try space.protect(some, writing.rights, in: memory)
+        try require([false, false, false], canWrite: true)
+        step = "taken when the right is back"
+        try write([0, 1])
+        try space.protect(some, reading.rights, in: memory)
+        try space.protect(some, writing.rights, in: memory)
+        try require([true, true, false], canWrite: true)
+        try verify(try take(.dirty, in: all).dirty.ranges == [pages(0, 1)], "pages 0 and 1 were written")
+        try verify(try take(.dirty, in: all).isEmpty, "there is something left")
+        step = "written again"
+        try write([2])
+        try verify(try take(.dirty, in: all).dirty.ranges == [pages(2)], "page 2 was written")
+    }
+}
+
 @Suite("Taking the records of use")
 struct TakenRecordsTests {
     @Test("finds each record once, and leaves all else as it is", arguments: RecordingCase.all)
     func random(_ format: RecordingCase) throws { try format.run() }
+
+    @Test(
+        "finds what was written before the right to write was taken away, or given back", arguments: RecordingCase.all)
+    func protected(_ format: RecordingCase) throws { try format.protect() }
 
     @Test func `tells of a large leaf as a whole, even where it reaches beyond the range`() throws {
         let run = try SpaceRun<SmallFormat<UInt64>>.plain("large leaf")

@@ -32,7 +32,7 @@ extension Arm64: LinuxPageTableFormat {
         let userReads = value & ArmLongDescriptor.user != 0
         var flags: LinuxPageFlags = []
         if value & ArmLongDescriptor.accessed != 0 { flags.insert(.young) }
-        if value & Arm64Bit.linuxDirty != 0 || writable && value & ArmLongDescriptor.readOnly == 0 {
+        if value & Arm64Bit.softwareDirty != 0 || writable && value & ArmLongDescriptor.readOnly == 0 {
             flags.insert(.dirty)
         }
         if value & Arm64Bit.linuxSpecial != 0 { flags.insert(.special) }
@@ -72,7 +72,6 @@ extension Arm64: LinuxPageTableFormat {
 }
 
 extension Arm64Bit {
-    @inlinable static var linuxDirty: UInt64 { 1 << 55 }
     @inlinable static var linuxSpecial: UInt64 { 1 << 56 }
     @inlinable static var linuxUserfault: UInt64 { 1 << 58 }
 }

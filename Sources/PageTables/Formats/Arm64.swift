@@ -70,6 +70,9 @@ public struct Arm64<Granule: Arm64Granule>: PageTableFormat {
     public let hierarchicalRights: Bool
     /// Whether the processor itself makes a page with DBM writable (TCR_EL1.HD).
     public let hardwareDirty: Bool
+    /// Whether bit 55 of a leaf, which hardware leaves to software, says that the page was written: that of one without the
+    /// right to write, too. So in tables that `VirtualMemory` changes, as in Linux's (PTE_DIRTY); in others it means anything.
+    public let softwareDirty: Bool
     /// MAIR_EL1.
     public let memoryAttributes: UInt64?
     public let byteOrder: ByteOrder
@@ -86,6 +89,9 @@ public struct Arm64<Granule: Arm64Granule>: PageTableFormat {
     let tooWideMask: UInt64
     @usableFromInline
     let highestBlockLevel: Int
+    /// The bit of a leaf that says that its page was written, beside DBM and AP[2]; 0 for none.
+    @usableFromInline
+    let softwareDirtyMask: UInt64
 
     /// - Parameters:
     ///   - physicalAddressBits: 32 ... 48, or ... 52 with wide addresses; `nil` for the most of that.
@@ -94,7 +100,8 @@ public struct Arm64<Granule: Arm64Granule>: PageTableFormat {
     ///   - memoryAttributes: MAIR_EL1, if it is known.
     public init(
         wideAddresses: Bool = false, physicalAddressBits: Int? = nil, hierarchicalRights: Bool = true,
-        hardwareDirty: Bool = false, memoryAttributes: UInt64? = nil, byteOrder: ByteOrder = .little
+        hardwareDirty: Bool = false, softwareDirty: Bool = false, memoryAttributes: UInt64? = nil,
+        byteOrder: ByteOrder = .little
     ) {
         let widest = wideAddresses ? 52 : 48
         let bits = min(max(physicalAddressBits ?? widest, 32), widest)
@@ -111,6 +118,8 @@ public struct Arm64<Granule: Arm64Granule>: PageTableFormat {
         self.physicalAddressBits = bits
         self.hierarchicalRights = hierarchicalRights
         self.hardwareDirty = hardwareDirty
+        self.softwareDirty = softwareDirty
+        softwareDirtyMask = softwareDirty ? Arm64Bit.softwareDirty : 0
         self.memoryAttributes = memoryAttributes
         self.byteOrder = byteOrder
     }
@@ -211,12 +220,15 @@ public struct Arm64<Granule: Arm64Granule>: PageTableFormat {
         intersection.contains(.userWrite) ? intersection.subtracting(.supervisorExecute) : intersection
     }
 
-    /// The dirty flag is DBM with AP[2] clear; the protection key is POIndex, which means something with FEAT_S1POE.
+    /// The dirty flag is DBM with AP[2] clear, or software's; the protection key is POIndex, which means something with
+    /// FEAT_S1POE.
     @inlinable
     public func attributes(of leaf: Entry, at level: Level) -> EntryAttributes {
         let value = leaf.rawValue
         var flags = ArmLongDescriptor.flags(value)
-        if value & (Arm64Bit.dirtyModifier | ArmLongDescriptor.readOnly) == Arm64Bit.dirtyModifier {
+        if value & (Arm64Bit.dirtyModifier | ArmLongDescriptor.readOnly) == Arm64Bit.dirtyModifier
+            || value & softwareDirtyMask != 0
+        {
             flags.insert(.dirty)
         }
         return EntryAttributes(
@@ -226,8 +238,8 @@ public struct Arm64<Granule: Arm64Granule>: PageTableFormat {
 
     @inlinable
     public func attributeBits(of leaf: Entry, at level: Level) -> UInt64 {
-        // AttrIndx, AP, AF, nG; DBM, Contiguous, PXN, UXN; POIndex.
-        leaf.rawValue & 0x7078_0000_0000_0cdc
+        // AttrIndx, AP, AF, nG; DBM, Contiguous, PXN, UXN; POIndex; and software's.
+        leaf.rawValue & (0x7078_0000_0000_0cdc | softwareDirtyMask)
     }
 
     /// Without MAIR_EL1 the numbers are those of Linux (arch/arm64/include/asm/sysreg.h, v6.19). Its number 1 is tagged
@@ -283,7 +295,7 @@ public struct Arm64<Granule: Arm64Granule>: PageTableFormat {
         if !rights.contains(.supervisorExecute) { value |= ArmLongDescriptor.privilegedExecuteNever }
         if !rights.contains(.userExecute) { value |= ArmLongDescriptor.executeNever }
         if !rights.contains(.supervisorWrite) {
-            value |= ArmLongDescriptor.readOnly
+            value |= ArmLongDescriptor.readOnly | (dirty ? softwareDirtyMask : 0)
         } else if dirty {
             value |= Arm64Bit.dirtyModifier
         } else if hardwareDirty {
@@ -298,4 +310,6 @@ public struct Arm64<Granule: Arm64Granule>: PageTableFormat {
 enum Arm64Bit {
     /// DBM: with AP[2] set, a page that may be made writable.
     @inlinable static var dirtyModifier: UInt64 { 1 << 51 }
+    /// PTE_DIRTY of Linux (arch/arm64/include/asm/pgtable-prot.h, v6.19).
+    @inlinable static var softwareDirty: UInt64 { 1 << 55 }
 }

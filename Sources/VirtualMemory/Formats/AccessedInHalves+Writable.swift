@@ -13,6 +13,9 @@ extension AccessedInHalves: WritableFormat where Base: WritableFormat {
     public func covers(_ address: VirtualAddress, topLevel: Level) -> Bool { base.covers(address, topLevel: topLevel) }
 
     @inlinable
+    public var ofLiveSpaces: Self { AccessedInHalves(base.ofLiveSpaces) }
+
+    @inlinable
     public func addressSpace(root: PhysicalAddress, topLevel: Level) -> AddressSpace<Self> {
         let space = base.addressSpace(root: root, topLevel: topLevel)
         return AddressSpace<Self>(format: self, lower: space.lower, upper: space.upper)

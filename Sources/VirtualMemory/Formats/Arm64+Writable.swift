@@ -10,6 +10,18 @@ import PageTables
 // | 16 KiB  | 36 bits     | 47 bits | 48, wide 52 bits | -                        |
 // | 64 KiB  | 42 bits     | 48, wide 52 bits | -       | -                        |
 //
+// That a page was written is said by DBM with AP[2] clear, which gives the right to write. An entry that loses that right would
+// lose the record with it, so live spaces have a bit of software's for it (`Arm64.softwareDirty`), as Linux has: pte_wrprotect,
+// pte_mkwrite_novma and pte_mkclean (arch/arm64/include/asm/pgtable.h, v6.19).
+//
+// | right  | written | AP[2] | DBM                        | bit 55 |
+// |--------|---------|-------|----------------------------|--------|
+// | read   | no      | 1     | 0                          | 0      |
+// | read   | yes     | 1     | 0                          | 1      |
+// | write  | no      | 1     | 1 (`hardwareDirty`)        | 0      |
+// | write  | no      | 0     | 0 (without)                | 0      |
+// | write  | yes     | 0     | 1                          | 0      |
+//
 // A space can grow: TTBR0 and T0SZ change together, and whoever loads them into a processor loads both while it translates
 // through neither.
 
@@ -36,6 +48,14 @@ extension Arm64: WritableFormat {
     @inlinable
     public func covers(_ address: VirtualAddress, topLevel: Level) -> Bool {
         address.rawValue &>> virtualAddressBits(topLevel: topLevel) == 0
+    }
+
+    /// With software's record of writes: see `LiveSpace.make`.
+    public var ofLiveSpaces: Self {
+        Arm64(
+            wideAddresses: wideAddresses, physicalAddressBits: physicalAddressBits,
+            hierarchicalRights: hierarchicalRights, hardwareDirty: hardwareDirty, softwareDirty: true,
+            memoryAttributes: memoryAttributes, byteOrder: byteOrder)
     }
 
     @inlinable
