@@ -407,7 +407,7 @@ extension SpaceRun {
     }
 
     /// Whether a device's region describes all of a range as it is mapped, so that a split only clears it. Entries in halves are
-    /// not cleared.
+    /// not cleared, nor those that say that their pages were written.
     private func isDescribed(_ first: UInt64, _ last: UInt64) -> Bool {
         if F.isAccessedInHalves { return false }
         let regions = model.regions.joined.parts(first, last)
@@ -415,8 +415,10 @@ extension SpaceRun {
             return false
         }
         var attributes = normalised(region.value.attributes)
+        let own = attributes.flags
         return model.mappings.parts(first, last).allSatisfy { part in
             attributes.flags = part.value.attributes.flags
+            if attributes.flags.subtracting(own).contains(.dirty) { return false }
             return part.value.physical == region.value.physical.map { $0 &+ (part.first - first) }
                 && part.value.attributes == attributes
         }

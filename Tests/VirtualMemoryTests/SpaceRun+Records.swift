@@ -70,7 +70,7 @@ extension SpaceRun {
             record.rawValue == wanted, "\(hexadecimal(address)) has the record \(hexadecimal(record.rawValue))")
         var categories: PageCategories = .present
         if mapping.level > .leafTable { categories.insert(.huge) }
-        if !format.recordsWrites || page.attributes.flags.contains(.dirty) { categories.insert(.written) }
+        if !format.leavesSayAllWrites || page.attributes.flags.contains(.dirty) { categories.insert(.written) }
         return categories
     }
 
