@@ -71,6 +71,33 @@ extension Scenario {
             execution.spawn(named: "writer") { try machine.write(2, word: 1, on: 0) }
             execution.atEnd { try machine.requireAllFree() }
         },
+        Scenario(
+            "page-mapped-where-leaf-cleared",
+            "Does a processor go to the old page by a large leaf that a walk has cleared, after another page was mapped there?",
+            rules: [.invalidateClearedLeaf, .lookAtFlushLog]
+        ) { execution, variation in
+            let tables = try SpaceMachine<SoundStructure>(execution, variation, processors: 3)
+            try tables.addRegion(0, 1, .device(start: tables.device))
+            _ = try tables.fault(0, on: 0)
+            let program = try Program(tables, on: 2)
+            _ = try program.physical(of: 0)
+            execution.spawn(named: "walker") { _ = try tables.walkSplitting(0, 1, on: 0) }
+            execution.spawn(named: "owner") {
+                let other = tables.devicePage(5)
+                do throws(SpaceError<Abandoned>) {
+                    try tables.space.map(tables.pages(0), to: other, tables.writable, in: tables.memory(1))
+                } catch {
+                    switch error {
+                    case .memory(let abandoned): throw abandoned
+                    // The leaf is still there.
+                    case .refused: return
+                    }
+                }
+                let found = try program.physical(of: 0)
+                try tables.require(found == other, "page 0 is mapped anew, and the processor goes elsewhere")
+            }
+            execution.atEnd { try tables.requireTablesFree() }
+        },
     ]
 }
 

@@ -29,7 +29,11 @@ final class HalfEntryMachine {
         layout = PhysicalLayout(log2FrameBytes: format.log2FrameBytes, frameCount: frames)
         references = layout.makeReferences()
         try machine.processor(0).beginLife(of: layout.bookkeeping, as: .bookkeeping)
-        if fromFrame, let frame = try references.allocator.allocate(in: machine.processor(0)) {
+        // The distances of the frames below have all the bits that the distance of address 0 has, wherever frames are: an
+        // address is added to a leaf of address 0 (`LeafEncoding`).
+        while fromFrame, format.origin.rawValue == 0 || format.origin.rawValue & 0x7f != 0,
+            let frame = try references.allocator.allocate(in: machine.processor(0))
+        {
             held.append(frame)
             format.origin = layout.map.address(of: frame)
         }

@@ -9,6 +9,16 @@ import TableMemory
 // maps the same. A leaf of a device that a region describes is only cleared: the next fault there maps what it needs, a large
 // leaf again or pages. Unless it says that its page was written: nobody would know that any more, so it becomes a table as well.
 // So the walk looks at the entry again after every split (`PageWalk`).        [revalidateAfterSplit]
+// What is cleared is flushed: something else may be mapped there.               [invalidateClearedLeaf]
+
+extension SafetyRule {
+    public static var invalidateClearedLeaf: SafetyRule {
+        SafetyRule(
+            name: "invalidateClearedLeaf",
+            demand: "Who keeps what a large leaf mapped has lost it before anything else can be mapped there.",
+            history: "Mapping where nothing is mapped flushes nothing: a processor went on to the page of before.")
+    }
+}
 
 extension LiveSpace {
     /// Walks a range, inside one RCU section. A callback that returns `.split` for a large leaf gets the pages below instead, or a hole.
@@ -49,7 +59,10 @@ extension LiveSpace {
         // Entries in halves are not cleared where somebody may set them again at once: see `SpaceEditor+Reuse`.
         if !Format.isAccessedInHalves, regionDescribes(leaf, level, physical, address) {
             let empty = format.emptyEntry(at: level)
-            let invalidation = try beginInvalidation(of: format.range(of: address, at: level), in: memory)
+            var invalidation: Invalidation<Format, Structure>?
+            if memory.enforces(.invalidateClearedLeaf) {
+                invalidation = try beginInvalidation(of: format.range(of: address, at: level), in: memory)
+            }
             let isMine = try replace(loaded, by: empty, of: position.table, in: memory)
             if let invalidation { try invalidation.finish(in: memory) }
             return isMine ? .split : .changed
