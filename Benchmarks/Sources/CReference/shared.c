@@ -1,30 +1,13 @@
+#include "section.h"
 #include "shared.h"
 
 #include <stdbool.h>
 
-#define LIKELY(condition) __builtin_expect(condition, 1)
-#define BARRIER() __asm__ volatile("" ::: "memory")
-
-static inline void enter(shared_reader *reader) {
-    if (LIKELY(__atomic_load_n(&reader->section, __ATOMIC_RELAXED) == 0)) {
-        __atomic_store_n(&reader->section, __atomic_load_n(&reader->epoch, __ATOMIC_ACQUIRE), __ATOMIC_RELEASE);
-        if (LIKELY(!reader->usesFences)) BARRIER();
-        else __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    } else {
-        reader->nested++;
-    }
-}
-
-static inline void leave(shared_reader *reader) {
-    if (LIKELY(reader->nested == 0)) __atomic_store_n(&reader->section, 0, __ATOMIC_RELEASE);
-    else reader->nested--;
-}
-
 uint64_t shared_sections(shared_reader *reader, uint64_t count) {
     uint64_t sections = 0;
     for (; sections < count; sections++) {
-        enter(reader);
-        leave(reader);
+        section_enter(reader);
+        section_leave(reader);
     }
     return sections;
 }
@@ -32,9 +15,9 @@ uint64_t shared_sections(shared_reader *reader, uint64_t count) {
 uint64_t shared_sections_loading(shared_reader *reader, const uint64_t *word, uint64_t count) {
     uint64_t sum = 0;
     for (uint64_t i = 0; i < count; i++) {
-        enter(reader);
+        section_enter(reader);
         sum += __atomic_load_n(word, __ATOMIC_ACQUIRE);
-        leave(reader);
+        section_leave(reader);
     }
     return sum;
 }

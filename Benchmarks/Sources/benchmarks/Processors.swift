@@ -3,7 +3,8 @@ import HostMemory
 import PageTables
 import VirtualMemory
 
-// An emulator's accesses: pages that a virtual processor keeps translations of, and pages that it has to walk to.
+// An emulator's accesses: pages that a virtual processor keeps translations of, and pages that it has to walk to; many in one
+// section, and each in a section of its own with faults as they come (`access`).
 
 private typealias Processor = VirtualProcessor<X86_64, SoundStructure, HostMemory>
 
@@ -41,8 +42,23 @@ private func readInC(_ emulator: Emulator, _ addresses: [UInt64]) -> UInt64 {
     processor_read(emulator.reference, addresses, UInt64(addresses.count))
 }
 
+@inline(never)
+private func access(_ processor: inout Processor, _ addresses: [UInt64]) throws -> UInt64 {
+    var sum: UInt64 = 0
+    for address in addresses {
+        sum &+= try processor.access(VirtualAddress(address), for: .read) { physical throws(Never) in physical.rawValue
+        }
+    }
+    return sum
+}
+
+@inline(never)
+private func accessInC(_ emulator: Emulator, _ addresses: [UInt64]) -> UInt64 {
+    processor_access(emulator.reference, addresses, UInt64(addresses.count))
+}
+
 func measureProcessors(_ options: Options) throws {
-    guard options.wants("processor, hits") || options.wants("processor, misses") else { return }
+    guard ["processor, hits", "processor, misses", "access, hits"].contains(where: options.wants) else { return }
     let machine = try LiveMachine()
     machine.fill()
     let emulator = Emulator(machine)
@@ -59,6 +75,12 @@ func measureProcessors(_ options: Options) throws {
         let pair = Pair(
             name: name, unit: "access", count: count, swift: { read(emulator, addresses) },
             c: { readInC(emulator, addresses) })
+        Output(json: options.json).show(try pair.run(repetitions: options.repetitions))
+    }
+    if options.wants("access, hits") {
+        let pair = Pair(
+            name: "access, hits", unit: "access", count: count, swift: { try access(&emulator.processor, kept) },
+            c: { accessInC(emulator, kept) })
         Output(json: options.json).show(try pair.run(repetitions: options.repetitions))
     }
 }
