@@ -142,7 +142,9 @@ extension VirtualProcessor {
     /// - Parameter body: Gets the physical address, which is of use until it returns.
     /// - Throws: What `LiveSpace.fault` refuses, also if the space allows the access only to the other mode.
     /// - Precondition: The caller is in no section and holds no lock.
-    /// - Complexity: As `execute` and `physical`, and a fault where that is `nil`.
+    /// - Complexity: As `execute` and `physical`, and a fault where that is `nil`. A hit calls nothing; but where the processor is
+    ///   a property of an object, or global, the runtime checks each call for exclusive access, which takes longer than the hit:
+    ///   a loop is better given the processor as `inout`.
     @inlinable
     @inline(__always)
     public mutating func access<Result>(

@@ -9,7 +9,8 @@ import TableMemory
 //   3. An access that it keeps no translation for walks the tables, each entry loaded once, from the leaf table if the way
 //      there is kept. In the leaf it records the use with one atomic operation, if the leaf is what was loaded; if not, it
 //      walks again. For writing a page is kept only when the leaf says that it was written.           [recordUseAtomically]
-//   4. What the tables do not allow is a fault: outside of the section, `LiveSpace.fault` decides.
+//   4. What the tables do not allow is a fault: outside of the section, with the space's lock held for reading, for the right
+//      that is missing. It decides all at once: the entry has the right then, or the access is refused.
 //
 // Nobody waits for a lock inside such a section, so a flush may wait for it with any lock held.
 
