@@ -140,9 +140,7 @@ extension Scenario {
             "Is a page pinned that was never mapped, if two others take turns in an entry with the same low half?",
             rules: [.waitBeforeEntryReuse, .setHighHalfFirst, .clearLowHalfFirst], races: ["B6"]
         ) { execution, variation in
-            // So many frames that the distances of the pages from the origin have all bits that the distance of address 0 has: the
-            // leaf of address 0 is what others are made of.
-            let tables = try HalfEntryMachine(execution, variation, frames: 6, fromFrame: true)
+            let tables = try HalfEntryMachine(execution, variation, frames: 9, fromFrame: true)
             let (first, second) = (try tables.newFrame(), try tables.newFrame())
             try tables.map(first, 0)
             tables.pin(page: 0, expecting: [first, second])
