@@ -19,14 +19,14 @@ struct StressGuest<Format: StressFormat>: Sendable {
         of areas: StressAreas<Format>, over parent: Space<Format>, _ words: MirrorWords, in memory: HostMemory
     ) {
         let format = areas.format
-        space = Self.insisting { () throws(SpaceError<Never>) in
+        space = insisting { () throws(SpaceError<Never>) in
             try GuestSpace.make(over: parent, words: GuestWords(words), in: memory)
         }
         windows = Self.windows(areas).filter { format.covers(range($0), topLevel: format.topLevels.lowerBound) }
         for window in windows {
             let range = range(window)
             let first = VirtualAddress(window.area.first)
-            Self.insisting { [space] () throws(SpaceError<Never>) in
+            insisting { [space] () throws(SpaceError<Never>) in
                 try space.show(range, from: first, in: memory)
             }
         }
@@ -45,18 +45,6 @@ struct StressGuest<Format: StressFormat>: Sendable {
         return areas.all.filter { $0.content != .devices }.map { area in
             defer { next += area.pageCount << log2Page + gap }
             return Window(first: next, area: area)
-        }
-    }
-
-    /// The failures that are injected hit here as well.
-    private static func insisting<Result>(_ body: () throws(SpaceError<Never>) -> Result) -> Result {
-        while true {
-            do throws(SpaceError<Never>) { return try body() } catch {
-                switch error {
-                case .refused(.outOfMemory): continue
-                case .refused(let refusal): preconditionFailure("a new guest was refused: \(refusal)")
-                }
-            }
         }
     }
 

@@ -185,10 +185,7 @@ final class StressRun<Format: StressFormat> {
 
     private func mirrorWords(_ index: Int, in memory: HostMemory) -> MirrorWords {
         let words = layout.mirrorWords(index)
-        let start = words.sequence.address.rawValue & ~(MirrorWords.byteCount - 1)
-        memory.fill(
-            PhysicalRange(first: PhysicalAddress(start), last: PhysicalAddress(start + MirrorWords.byteCount - 1)),
-            with: 0)
+        memory.fill(words.range, with: 0)
         return words
     }
 
@@ -204,17 +201,9 @@ final class StressRun<Format: StressFormat> {
     private func makeSpace(_ filling: TableFilling, in memory: HostMemory) -> Space<Format> {
         let words = layout.spaceWords()
         memory.fill(words.range, with: 0)
-        while true {
-            // The failures that are injected hit here as well.
-            do throws(SpaceError<Never>) {
-                return try Space<Format>.make(
-                    format, references, words: words, reclaiming: plan.reclaim, filling: filling, in: memory)
-            } catch {
-                switch error {
-                case .refused(.outOfMemory): continue
-                case .refused(let refusal): preconditionFailure("a new space was refused: \(refusal)")
-                }
-            }
+        return insisting { () throws(SpaceError<Never>) in
+            try Space<Format>.make(
+                format, references, words: words, reclaiming: plan.reclaim, filling: filling, in: memory)
         }
     }
 
@@ -261,5 +250,17 @@ final class StressRun<Format: StressFormat> {
         if plan.threads > 1 { interruptions.end() }
         for _ in 0..<plan.threads { leave.signal() }
         return results.all
+    }
+}
+
+/// What makes a round, again and again: the failures that are injected hit there as well.
+func insisting<Result>(_ body: () throws(SpaceError<Never>) -> Result) -> Result {
+    while true {
+        do throws(SpaceError<Never>) { return try body() } catch {
+            switch error {
+            case .refused(.outOfMemory): continue
+            case .refused(let refusal): preconditionFailure("a new round was refused: \(refusal)")
+            }
+        }
     }
 }

@@ -248,6 +248,21 @@ extension StressWorker {
         }
     }
 
+    /// A refusal without the lock is of an address in the range; which ones can be, depends on moments that nobody knows.
+    func judge(_ refusal: Refusal, _ range: VirtualRange) {
+        note(refusal)
+        switch refusal {
+        case .outOfMemory: break
+        case .notMapped(let address), .accessDenied(let address), .notPinnable(let address):
+            if !range.contains(address) { violation("\(range) is refused for \(address)") }
+        case .beyondEnd(let address), .unreadable(let address):
+            if shared.areas.area(address.rawValue)?.file == nil {
+                violation("\(range) is refused for \(address), which is no file's")
+            }
+        default: violation("\(range): \(refusal)")
+        }
+    }
+
     func note(_ refusal: Refusal?) {
         if refusal == .outOfMemory { counts.outOfMemory += 1 }
     }

@@ -24,12 +24,10 @@ extension StressWorker {
     func access(
         _ address: UInt64, of page: UInt64, _ access: PageAccess, _ guest: StressGuest<Format>
     ) -> Bool {
-        let epoch = shared.areas.area(page)?.file.map { shared.files[$0.index].model.epoch }
+        let epoch = shared.fileEpoch(at: page)
         let found: Void? = guest.space.access(VirtualAddress(address), for: access, in: memory) { physical in
             counts.guestAccesses += 1
-            if let wrong = shared.wrong(physical, at: page, size: shared.pageBytes) { return violation(wrong) }
-            if space.map.frame(of: physical) == nil { return }
-            _ = inspectPage(physical.rawValue, page, access, epoch: epoch)
+            inspectKept(physical, at: page, access, epoch)
         }
         return found != nil
     }

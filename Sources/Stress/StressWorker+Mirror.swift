@@ -37,13 +37,13 @@ extension StressWorker {
             try space.program(mirror, request, in: memory)
         } catch {
             switch error {
-            case .refused(let refusal): judge(refusal, request)
+            case .refused(let refusal): judge(refusal, request.range)
             }
         }
     }
 
     func use(_ page: UInt64, for access: PageAccess, _ device: StressDevice) {
-        let epoch = shared.areas.area(page)?.file.map { shared.files[$0.index].model.epoch }
+        let epoch = shared.fileEpoch(at: page)
         device.use(VirtualAddress(page)) { found in
             if access == .write, !found.isWritable { return }
             counts.deviceAccesses += 1
@@ -51,20 +51,6 @@ extension StressWorker {
                 return violation("a device uses \(found.physical) at \(hexadecimal(page)), which is no frame")
             }
             _ = inspectPage(found.physical.rawValue, page, access, epoch: epoch)
-        }
-    }
-
-    /// A refusal is of an address in the range; which ones can be, depends on moments that nobody knows.
-    private func judge(_ refusal: Refusal, _ request: RangeRequest) {
-        switch refusal {
-        case .outOfMemory: counts.outOfMemory += 1
-        case .notMapped(let address), .accessDenied(let address), .notPinnable(let address):
-            if !request.range.contains(address) { violation("\(request.range) is refused for \(address)") }
-        case .beyondEnd(let address), .unreadable(let address):
-            if shared.areas.area(address.rawValue)?.file == nil {
-                violation("\(request.range) is refused for \(address), which is no file's")
-            }
-        default: violation("\(request.range): \(refusal)")
         }
     }
 
@@ -77,7 +63,7 @@ extension StressWorker {
                 if answer.pages.count != request.pageCount { violation("\(answer.pages.count) answers to \(request)") }
             case .stale: violation("an answer that nothing is to make void is stale")
             case .refused(let refusal):
-                judge(refusal, request)
+                judge(refusal, request.range)
                 if request.demand(answer.pages.count).isDisjoint(with: .fault) {
                     violation("page \(answer.pages.count) of \(request) is refused, and was not wanted")
                 }

@@ -38,21 +38,11 @@ extension StressWorker {
             take(pins, range(first, last), want)
         } catch {
             switch error {
-            case .refused(.outOfMemory): counts.outOfMemory += 1
-            case .refused(.notMapped(let address)), .refused(.accessDenied(let address)),
-                .refused(.notPinnable(let address)):
-                if address.rawValue < first || address.rawValue > last {
-                    violation("\(range(first, last)) is refused for \(address)")
-                }
-            case .refused(.beyondEnd(let address)), .refused(.unreadable(let address)):
-                if shared.areas.area(address.rawValue)?.file == nil {
-                    violation("\(range(first, last)) is refused for \(address), which is no file's")
-                }
             case .refused(.notLongTermPinnable(let address)):
                 if !want.isLong || want.access == .read || !isOfSharedFile(address.rawValue) {
                     violation("\(address) is not to be pinned for long")
                 }
-            case .refused(let refusal): violation("\(range(first, last)): \(refusal)")
+            case .refused(let refusal): judge(refusal, range(first, last))
             }
             if !pins.isEmpty { violation("a pin that failed left \(pins.count) pins") }
         }
@@ -67,7 +57,7 @@ extension StressWorker {
     }
 
     private func anyWant(_ address: UInt64) -> Want {
-        let epoch = shared.areas.area(address)?.file.map { shared.files[$0.index].model.epoch } ?? 0
+        let epoch = shared.fileEpoch(at: address) ?? 0
         return Want(access: anyAccess(), isLong: random.once(in: 4), epoch: epoch)
     }
 

@@ -25,16 +25,23 @@ extension StressWorker {
     }
 
     func access(_ address: UInt64, _ access: PageAccess) {
-        let epoch = shared.areas.area(address)?.file.map { shared.files[$0.index].model.epoch }
+        let epoch = shared.fileEpoch(at: address)
         processor?.execute { processor, section in
             let wanted: ProcessorAccess = access == .write ? .write : .read
             guard let physical = processor.physical(of: VirtualAddress(address), for: wanted, in: section) else {
                 return
             }
             counts.accesses += 1
-            if let wrong = shared.wrong(physical, at: address, size: shared.pageBytes) { return violation(wrong) }
-            if space.map.frame(of: physical) == nil { return }
-            _ = inspectPage(physical.rawValue, address, access, epoch: epoch)
+            inspectKept(physical, at: address, access, epoch)
         }
+    }
+
+    /// Looks at a page that somebody has found by what he keeps, and writes to it where that is what it was found for.
+    ///
+    /// - Parameter epoch: Of a page of a file, the epoch before it was found.
+    func inspectKept(_ physical: PhysicalAddress, at page: UInt64, _ access: PageAccess, _ epoch: UInt64?) {
+        if let wrong = shared.wrong(physical, at: page, size: shared.pageBytes) { return violation(wrong) }
+        if space.map.frame(of: physical) == nil { return }
+        _ = inspectPage(physical.rawValue, page, access, epoch: epoch)
     }
 }

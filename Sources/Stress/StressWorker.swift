@@ -33,6 +33,11 @@ final class StressSpace<Format: StressFormat>: Sendable {
     }
 
     var pageBytes: UInt64 { 1 << UInt64(format.log2FrameBytes) }
+
+    /// The epoch of the file that is shown at an address; `nil` where none is.
+    func fileEpoch(at address: UInt64) -> UInt64? {
+        areas.area(address)?.file.map { files[$0.index].model.epoch }
+    }
 }
 
 /// Pages that are pinned for some operations to come.

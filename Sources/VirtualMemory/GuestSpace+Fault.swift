@@ -24,7 +24,7 @@ extension GuestSpace {
         let memory = lock.memory
         while true {
             let reading = try words.mirror.beginReading(in: memory)
-            if let refusal = try parent.fault(place, access, atMost: PageSize(log2Bytes: 63), lock) { return refusal }
+            if let refusal = try parent.fault(place, .access(access), lock) { return refusal }
             if access == .write, recordsWrites(memory) { try parent.recordWrite(at: place, in: memory) }
             guard let found = try mapping(of: place, in: memory), access.isAllowed(by: found.rights) else { continue }
             let leaf: Entry

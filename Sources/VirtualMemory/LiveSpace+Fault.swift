@@ -41,30 +41,30 @@ extension LiveSpace {
         lock: borrowing ReadLockHeld<Memory>
     ) throws(SpaceError<Memory.Failure>) {
         try SpaceError.throwing { () throws(Memory.Failure) in
-            try fault(address, access, atMost: largestLeaf, lock)
+            try fault(address, .access(access), atMost: largestLeaf, lock)
         }
     }
 
     @inlinable
     func fault<Memory: SharedMemory>(
-        _ address: VirtualAddress, _ access: PageAccess, atMost largestLeaf: PageSize,
+        _ address: VirtualAddress, _ cause: FaultCause, atMost largestLeaf: PageSize = PageSize(log2Bytes: 63),
         _ lock: borrowing ReadLockHeld<Memory>
     ) throws(Memory.Failure) -> Refusal? {
-        guard let region = region(at: address) else { return try answerWithoutRegion(address, access, lock) }
-        guard access.isAllowed(by: format.effectiveRights(region.attributes.rights)) else {
+        guard let region = region(at: address) else { return try answerWithoutRegion(address, cause, lock) }
+        guard cause.isAllowed(by: format.effectiveRights(region.attributes.rights)) else {
             return .accessDenied(address)
         }
         let memory = lock.memory
         memory.count(.fault)
         return try memory.withRCUReader { (_) throws(Memory.Failure) in
-            try fault(address, .access(access), region, targetLevel(address, region, largestLeaf), in: memory)
+            try fault(address, cause, region, targetLevel(address, region, largestLeaf), in: memory)
         }
     }
 
     /// Steps 2 to 5.
     @inlinable
     func fault<Memory: SharedMemory>(
-        _ address: VirtualAddress, _ access: FaultCause, _ region: Region, _ target: Level, in memory: Memory
+        _ address: VirtualAddress, _ cause: FaultCause, _ region: Region, _ target: Level, in memory: Memory
     ) throws(Memory.Failure) -> Refusal? {
         let root = try Structure.loadRoot(words, memory)
         var (table, level) = (root.table, root.topLevel)
@@ -87,7 +87,7 @@ extension LiveSpace {
                     return refusal
                 }
                 if try replace(loaded, by: leaf, of: table, linkedBy: upper, in: memory) {
-                    if access.isAllowed(by: format.rights(of: leaf, at: level)) { return nil }
+                    if cause.isAllowed(by: format.rights(of: leaf, at: level)) { return nil }
                 } else {
                     try giveBack(leaf, level, in: memory)
                     (table, level, upper) = (root.table, root.topLevel, nil)
@@ -97,9 +97,9 @@ extension LiveSpace {
                 guard try !addTables(around: loaded, of: table, level, address, in: memory) else { continue }
                 if try !isNoHole(loaded, of: table, in: memory) { return .outOfMemory }
             case .leaf:
-                if access.isAllowed(by: format.effectiveRights(format.rights(of: entry, at: level))) { return nil }
+                if cause.isAllowed(by: format.effectiveRights(format.rights(of: entry, at: level))) { return nil }
                 // No other right is ever withheld from an entry that its region has: one that is not there does not come.
-                guard access.isWrite, case .file(let view) = region.content, level == .leafTable else {
+                guard cause.isWrite, case .file(let view) = region.content, level == .leafTable else {
                     return .accessDenied(address)
                 }
                 let refusal = try makeWritable(entry, at: place, of: table, address, region, view, in: memory)
@@ -115,10 +115,14 @@ extension LiveSpace {
     /// What a fault is told where no region is: the page may be mapped all the same.
     @usableFromInline
     func answerWithoutRegion<Memory: SharedMemory>(
-        _ address: VirtualAddress, _ access: PageAccess, _ lock: borrowing ReadLockHeld<Memory>
+        _ address: VirtualAddress, _ cause: FaultCause, _ lock: borrowing ReadLockHeld<Memory>
     ) throws(Memory.Failure) -> Refusal? {
         while true {
-            if let found = try leaf(of: address, lock) { return allows(access, found) ? nil : .accessDenied(address) }
+            if let found = try leaf(of: address, lock) {
+                let bits = found.pathBits & format.pathBits(of: found.entry, at: found.level)
+                let isAllowed = cause.isAllowed(by: format.effectiveRights(format.rights(ofPath: bits)))
+                return isAllowed ? nil : .accessDenied(address)
+            }
             guard Format.isAccessedInHalves, lock.memory.enforces(.confirmHoleUnderLock),
                 try isMapped(address, in: lock.memory)
             else { return .notMapped(address) }

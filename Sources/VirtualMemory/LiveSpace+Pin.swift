@@ -107,7 +107,7 @@ extension LiveSpace {
                 pins.append(makePin(frame, pages, head))
                 if end == range.last { return nil }
                 address = VirtualAddress(end.rawValue + 1)
-            } else if let refusal = try fault(address, access, atMost: PageSize(log2Bytes: 63), lock) {
+            } else if let refusal = try fault(address, .access(access), lock) {
                 return refusal
             }
         }

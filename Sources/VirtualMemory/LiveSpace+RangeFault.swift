@@ -49,7 +49,7 @@ extension LiveSpace {
                 return look.answer
             case .record: try recordWrite(at: look.next, in: memory)
             case .fault(let access):
-                if let refusal = try fault(look.next, access, atMost: PageSize(log2Bytes: 63), lock) {
+                if let refusal = try fault(look.next, .access(access), lock) {
                     look.answer.end = .refused(refusal)
                     return look.answer
                 }

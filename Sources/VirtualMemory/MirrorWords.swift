@@ -53,6 +53,11 @@ public struct MirrorWords: Hashable, Sendable {
     @inlinable
     public static var byteCount: UInt64 { 64 }
 
+    /// All words of the mirror.
+    public var range: PhysicalRange {
+        PhysicalRange(first: address, last: PhysicalAddress(address.rawValue + (Self.byteCount - 1)))
+    }
+
     @inlinable
     public var lock: TicketLock { TicketLock(at: address) }
     @inlinable

@@ -175,36 +175,8 @@ extension VirtualProcessor {
         let memory = memory
         try SpaceError.throwing { () throws(Memory.Failure) in
             try memory.withReadLock(space.words.lock) { (lock) throws(Memory.Failure) in
-                try space.fault(address, right, lock)
+                try space.fault(address, .right(right), lock)
             }
         }
-    }
-}
-
-extension LiveSpace {
-    /// Maps the page of an address for a processor that lacks a right. As for a fault of anybody, but that right decides, and
-    /// not what whoever the page is for may do.
-    @inlinable
-    func fault<Memory: SharedMemory>(
-        _ address: VirtualAddress, _ right: Rights, _ lock: borrowing ReadLockHeld<Memory>
-    ) throws(Memory.Failure) -> Refusal? {
-        guard let region = region(at: address) else { return try answerWithoutRegion(address, right, lock) }
-        guard format.effectiveRights(region.attributes.rights).contains(right) else { return .accessDenied(address) }
-        let memory = lock.memory
-        memory.count(.fault)
-        let target = targetLevel(address, region, PageSize(log2Bytes: 63))
-        return try memory.withRCUReader { (_) throws(Memory.Failure) in
-            try fault(address, .right(right), region, target, in: memory)
-        }
-    }
-
-    /// What such a fault is told where no region is.
-    @usableFromInline
-    func answerWithoutRegion<Memory: SharedMemory>(
-        _ address: VirtualAddress, _ right: Rights, _ lock: borrowing ReadLockHeld<Memory>
-    ) throws(Memory.Failure) -> Refusal? {
-        guard let found = try leaf(of: address, lock) else { return .notMapped(address) }
-        let bits = found.pathBits & format.pathBits(of: found.entry, at: found.level)
-        return format.effectiveRights(format.rights(ofPath: bits)).contains(right) ? nil : .accessDenied(address)
     }
 }

@@ -63,7 +63,7 @@ struct DirtyRecordTests {
                 processor.leave()
             } else {
                 let refusal = memory.withReadLock(space.words.lock) {
-                    space.fault(page.first, .write, atMost: PageSize(log2Bytes: 63), $0)
+                    space.fault(page.first, .access(.write), $0)
                 }
                 #expect(refusal == nil)
             }
